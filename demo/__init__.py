@@ -1,0 +1,1 @@
+"""The demo client: static files that transport serves; no Python here."""

@@ -1,0 +1,212 @@
+// The page: who we are, what is open, and what is drawn when. The logic of chatting is in client/, which knows no page.
+//
+// Stable hooks for end-to-end tests (`data-testid`, and what else an element tells):
+//
+//   user-pick            button of a demo user on the first page; data-user-id
+//   token, token-submit  field and button where the daemon wants a token
+//   connection           always there; data-status = idle | connecting | online | waiting | token | stopped
+//   connection-banner    across the open conversation while not online; data-status; reconnect: its button
+//   conversation         button in the list; data-conversation-id; aria-current="true" on the open one
+//   unread               badge in a conversation's button; its text begins with the count; absent where nothing is unread
+//   presence             dot on the avatar of a direct conversation (list and head); data-online = true | false
+//   new-conversation     button; opens a dialog with person (data-user-id) and cancel
+//   switch-user          link back to the first page
+//   conversation-title, subtitle   of the open conversation; back: to the list (narrow screens)
+//   pane                 the scrolling history; load-older: button at its top, while there are older ones; jump: to the end
+//   message              a row; data-message-id and data-seq (absent while pending or failed), data-own="true" on own ones,
+//                        data-state on own ones = pending | sent | read | failed, data-deleted="true" on tombstones,
+//                        data-type="system" on system messages
+//   message-content      the text of a row
+//   message-edit, message-delete   buttons of own rows (shown on hover, focus or tap); deleting opens a dialog: confirm, cancel
+//   message-error, message-retry, message-discard   of a row that failed
+//   typing               line above the composer, hidden while nobody types
+//   composer, send       field and button; editing: shown above the field while a message is edited
+//   frames-toggle, frames-clear, frames-close, frame   the panel of raw frames, newest first; a frame has
+//                        data-direction = in | out and data-type; its text holds the JSON
+//   toast                something told in passing
+
+import { avatar } from "./avatar.js";
+import { Connection } from "./client/connection.js";
+import { Messenger } from "./client/messenger.js";
+import { Rest } from "./client/rest.js";
+import { Composer } from "./composer.js";
+import { chooseUser, confirm, toast } from "./dialogs.js";
+import { byId, fill, h, icon } from "./dom.js";
+import { FramesPanel } from "./frames.js";
+import { askToken, showTrouble, showUsers } from "./gate.js";
+import { ConversationList } from "./list.js";
+import { Pane } from "./pane.js";
+import { renderStatus } from "./status.js";
+
+const TOKEN = "messenger.token";
+const DEVICE = "messenger.device";
+const NARROW = matchMedia("(max-width: 760px)");
+
+start();
+
+async function start() {
+  let config;
+  try {
+    const response = await fetch("demo/config.json");
+    if (!response.ok) throw new Error(response.statusText);
+    config = await response.json();
+  } catch {
+    showTrouble(byId("gate"), "The server does not answer.");
+    return;
+  }
+  const user = new URLSearchParams(location.search).get("user");
+  if (config.auth === "off" && !/^[1-9]\d{0,15}$/.test(user ?? "")) showUsers(byId("gate"), config.users);
+  else run(config, user);
+}
+
+/** The chat, as `user` (text as in the address, or null: whomever the token names). */
+function run(config, user) {
+  const identity = config.auth === "off" ? new OpenIdentity(user) : new TokenIdentity(user);
+  const connection = new Connection(identity);
+  const rest = new Rest({ base: new URL("api/v1/messenger/", document.baseURI), headers: () => identity.headers() });
+  const messenger = new Messenger({ connection, rest });
+  for (const { id, name } of config.users ?? []) messenger.people.name(id, name);
+
+  const frames = new FramesPanel({ root: byId("frames"), toggle: byId("frames-toggle") });
+  connection.onwire = (direction, frame) => frames.record(direction, frame);
+
+  const trouble = (error) => toast(error.message ?? "Something went wrong");
+  const pane = new Pane(messenger, {
+    edit: (message) => composer.edit(message),
+    remove: async (message) => {
+      if (await confirm({ title: "Delete message?", words: "It is removed for everybody in this conversation.", action: "Delete" })) messenger.remove(message.id).catch(trouble);
+    },
+    retry: (clientId) => messenger.outbox.retry(clientId),
+    discard: (clientId) => messenger.outbox.discard(clientId),
+  });
+  const composer = new Composer({
+    messenger,
+    form: byId("composer-form"),
+    ontrouble: trouble,
+    onsend: () => {
+      pane.forgetNew();
+      pane.toEnd();
+    },
+  });
+  const list = new ConversationList({ messenger, root: byId("conversations"), onopen: (id) => (location.hash = id) });
+
+  // Everything is drawn from the state as it is; notices in between are drawn together. A timer and not an animation frame:
+  // the title counts the unread in a hidden tab as well.
+  let drawing = null;
+  const draw = () => {
+    drawing ??= setTimeout(() => {
+      drawing = null;
+      const counting = renderStatus(messenger.status, { onretry: () => (messenger.status.state === "stopped" ? connection.start() : connection.nudge()) });
+      const open = pane.id;
+      if (open !== null && messenger.directory.loaded && pane.conversation === null && !messenger.watches(open)) location.replace("#");
+      list.render(open);
+      pane.render();
+      composer.render(pane.conversation);
+      renderMe(messenger, user);
+      if (counting) ticking ??= setTimeout(() => ((ticking = null), draw()), 1000);
+    });
+  };
+  let ticking = null;
+  for (const topic of ["status", "list", "log", "typing", "people"]) messenger.on(topic, draw);
+  messenger.on("status", () => messenger.status.state === "online" && pane.reconnected());
+  messenger.on("trouble", trouble);
+  messenger.on("expiring", (seconds) => toast(`The token expires in ${seconds} s`));
+
+  const open = () => {
+    const id = decodeURIComponent(location.hash.slice(1)) || null;
+    if (id === pane.id) return;
+    byId("app").dataset.screen = id === null ? "list" : "chat";
+    pane.show(id);
+    composer.show(id);
+    draw();
+    // On a phone the keyboard would jump up at once.
+    if (id !== null && !NARROW.matches) composer.focus();
+  };
+  addEventListener("hashchange", open);
+  byId("back").addEventListener("click", () => (location.hash = ""));
+
+  byId("new-conversation").addEventListener("click", async () => {
+    const others = messenger.people.known.filter(({ id }) => id !== messenger.me).sort((a, b) => a.name.localeCompare(b.name));
+    const chosen = await chooseUser(others);
+    if (chosen !== null) messenger.direct(chosen).then((id) => (location.hash = id), trouble);
+  });
+  byId("switch-user").addEventListener("click", () => sessionStorage.removeItem(TOKEN));
+
+  // A laptop that wakes, a network that changes, a tab that is looked at again: find out now, not at the next heartbeat.
+  for (const event of ["online", "offline", "pageshow"]) addEventListener(event, () => connection.nudge());
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState !== "visible") return;
+    connection.nudge();
+    pane.read();
+  });
+  setInterval(draw, 30_000);
+
+  fill(byId("new-conversation"), icon("plus"));
+  fill(byId("switch-user"), icon("leave"));
+  fill(byId("back"), icon("back"));
+  fill(byId("nothing-open"), h("span", { class: "nothing-mark" }, icon("chat")), h("p", {}, "Choose a conversation"));
+  byId("app").hidden = false;
+  open();
+  draw();
+  connection.start();
+}
+
+function renderMe(messenger, user) {
+  const { me, people, conversations } = messenger;
+  const id = me ?? Number(user);
+  const name = id ? people.nameOf(id) : "";
+  const holder = byId("me-name");
+  if (holder.textContent !== name) {
+    holder.textContent = name;
+    fill(byId("me-avatar"), avatar(id, name));
+  }
+  const { unread } = conversations;
+  const title = [unread > 0 ? `(${unread})` : null, name || null, "Messenger"].filter(Boolean).join(" · ");
+  if (document.title !== title) document.title = title;
+}
+
+/** Authentication is off: we are whom the address says. */
+class OpenIdentity {
+  #user;
+
+  constructor(user) {
+    this.#user = user;
+  }
+
+  getToken = async () => null;
+  address = () => ({ url: socketAddress(this.#user), protocols: ["messenger.v1"] });
+  headers = () => ({ "X-User-Id": this.#user });
+}
+
+/** We are whom the token says; it is asked for, and asked for again when the server refuses it. */
+class TokenIdentity {
+  #user;
+
+  constructor(user) {
+    this.#user = user ?? "me";
+  }
+
+  getToken = async (refusal) => {
+    const held = refusal === null ? sessionStorage.getItem(TOKEN) : null;
+    const token = held ?? (await askToken(byId("gate"), refusal));
+    sessionStorage.setItem(TOKEN, token);
+    return token;
+  };
+
+  address = (token) => ({ url: socketAddress(this.#user), protocols: ["messenger.v1", `bearer.${token}`] });
+  headers = () => ({ Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` });
+}
+
+/** The device keeps its name as long as the tab lives. */
+function socketAddress(user) {
+  let device = sessionStorage.getItem(DEVICE);
+  if (device === null) {
+    device = `web-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
+    sessionStorage.setItem(DEVICE, device);
+  }
+  const url = new URL(`ws/${encodeURIComponent(user)}`, document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.search = new URLSearchParams({ device });
+  url.hash = "";
+  return url.href;
+}

@@ -1,0 +1,77 @@
+// Elements. Text goes in as text, never as markup; no inline style attribute, which the policy of the page forbids.
+
+/** `h("button", {class: "x", onclick: f, "data-id": 1}, "text", child)`. A null or false attribute or child is left out. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...present(children));
+  return element;
+}
+
+/** Replace what is inside. */
+export function fill(element, ...children) {
+  element.replaceChildren(...present(children));
+}
+
+/** Set the text only where it differs: a live region would read it out again. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+function present(children) {
+  return children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+/**
+ * Make the children of `parent` those of `wanted`, in its order, moving as few as possible.
+ * Elements that are no longer wanted are removed.
+ */
+export function arrange(parent, wanted) {
+  const keep = new Set(wanted);
+  for (const child of [...parent.children]) if (!keep.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const element of wanted) {
+    if (element === next) next = next.nextElementSibling;
+    else parent.insertBefore(element, next);
+  }
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+const ICONS = {
+  back: ["M15 5l-7 7 7 7"],
+  plus: ["M12 5v14M5 12h14"],
+  leave: ["M14 4h4a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-4", "M4 12h11M8 8l-4 4 4 4"],
+  send: ["M12 19V5M6 11l6-6 6 6"],
+  edit: ["M4 20l1-4.5L16.5 4a2.1 2.1 0 0 1 3 3L8.5 18.5z"],
+  trash: ["M5 7h14M10 7V5h4v2M7 7l1 12h8l1-12"],
+  close: ["M6 6l12 12M18 6L6 18"],
+  down: ["M6 10l6 6 6-6"],
+  sent: ["M5 12.5l4.5 4.5L19 7.5"],
+  read: ["M2 12.5l4.5 4.5L16 7.5", "M11.5 16l1 1L22 7.5"],
+  pending: ["M12 7v5l3 2", "M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18"],
+  failed: ["M12 8v5M12 16.5v.01", "M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18"],
+  gone: ["M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18", "M6 6l12 12"],
+  frames: ["M8 6l-5 6 5 6M16 6l5 6-5 6"],
+  up: ["M12 19V6M7 10l5-5 5 5"],
+  drop: ["M12 5v13M7 14l5 5 5-5"],
+  chat: ["M12 4c-5 0-8.5 3.3-8.5 7.3 0 2.3 1.2 4.4 3.1 5.7-.1 1-.5 2-1.3 3 1.7-.1 3.2-.7 4.4-1.7.7.2 1.5.3 2.3.3 5 0 8.5-3.3 8.5-7.3S17 4 12 4z"],
+};
+
+/** A line icon of 24 by 24, in the colour of the text; the words for it belong to its button. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", `icon icon-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  for (const d of ICONS[name]) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", d);
+    svg.append(path);
+  }
+  return svg;
+}

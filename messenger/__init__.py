@@ -1,0 +1,1 @@
+"""A chat daemon that a team hosts itself."""

@@ -1,0 +1,150 @@
+"""The bus of one node: a publisher, a subscriber, presence, and the figures of the other nodes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import cast
+
+import orjson
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from messenger.bus.channels import Channels
+from messenger.bus.presence import Presence
+from messenger.bus.publisher import Publisher
+from messenger.bus.subscriber import Subscriber
+from messenger.domain.ids import UserId
+
+# A node that has not told its figures for so long counts no more.
+FIGURES_S = 5
+FIGURES_TTL_S = 16
+TIMEOUT_S = 2.0
+
+
+class Bus:
+    """Everything of Redis that a node needs. Inbound messages go to `on_message`, new connections to `on_renewed`."""
+
+    def __init__(
+        self, client: aioredis.Redis, channels: Channels, node_id: str, publisher: Publisher, subscriber: Subscriber
+    ) -> None:
+        self._client = client
+        self.node_id = node_id
+        self._publisher = publisher
+        self._subscriber = subscriber
+        self.channels = channels
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(
+        cls,
+        redis_url: str,
+        prefix: str,
+        node_id: str,
+        on_message: Callable[[str, bytes], None],
+        on_renewed: Callable[[], None],
+    ) -> AsyncIterator["Bus"]:
+        """A running bus. It does not wait for Redis: whoever starts while Redis is away goes on without."""
+        channels = Channels(prefix)
+        # Retries are ours to make: the library's own would hold up whoever waits for seconds.
+        client = aioredis.Redis.from_url(
+            redis_url,
+            protocol=2,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        async with client, Publisher(client) as publisher:
+            subscriber = Subscriber(
+                client.connection_pool, channels.node(node_id), on_message, on_renewed, publisher.publish
+            )
+            async with subscriber:
+                yield cls(client, channels, node_id, publisher, subscriber)
+
+    @property
+    def is_healthy(self) -> bool:
+        return self._subscriber.is_connected and self._publisher.is_healthy
+
+    @property
+    def dropped(self) -> int:
+        return self._publisher.dropped
+
+    @property
+    def subscribed(self) -> set[str]:
+        return self._subscriber.channels
+
+    def publish(self, channel: str, data: bytes) -> None:
+        """A hint to the other nodes; never waits, never fails."""
+        self._publisher.publish(channel, data)
+
+    async def subscribe(self, channels: Iterable[str]) -> bool:
+        """True once Redis has confirmed; False where it is away."""
+        return await self._subscriber.subscribe(channels)
+
+    async def confirm(self, channels: Iterable[str]) -> bool:
+        """Wait for what was subscribed before; False where it does not stand in time."""
+        return await self._subscriber.confirm(channels)
+
+    async def unsubscribe(self, channels: Iterable[str]) -> None:
+        await self._subscriber.unsubscribe(channels)
+
+    def presence(
+        self, *, ttl_s: float, grace_s: float, on_offline: Callable[[UserId, datetime], Awaitable[None]]
+    ) -> Presence:
+        return Presence(self._client, self.channels, self.node_id, ttl_s=ttl_s, grace_s=grace_s, on_offline=on_offline)
+
+    async def ping(self) -> bool:
+        try:
+            await self._client.ping()
+        except (RedisError, OSError):
+            return False
+        return True
+
+    async def time(self) -> float | None:
+        """Redis' clock, in seconds since 1970; None where it is away."""
+        try:
+            seconds, microseconds = await self._client.time()
+        except (RedisError, OSError):
+            return None
+        return float(seconds) + float(microseconds) / 1e6
+
+    async def tell_figures_forever(self, figures: Callable[[], Mapping[str, int]]) -> None:
+        """Let the cluster know what this node counts."""
+        while True:
+            await self.tell_figures(figures())
+            await asyncio.sleep(FIGURES_S)
+
+    async def tell_figures(self, figures: Mapping[str, int]) -> None:
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.set(self.channels.node_figures(self.node_id), orjson.dumps(figures), ex=FIGURES_TTL_S)
+                pipeline.sadd(self.channels.nodes, self.node_id)
+                await pipeline.execute()
+        except (RedisError, OSError):
+            return
+
+    async def forget_figures(self) -> None:
+        """A node that stops counts no more."""
+        try:
+            await self._client.delete(self.channels.node_figures(self.node_id))
+            await self._client.srem(self.channels.nodes, self.node_id)
+        except (RedisError, OSError):
+            return
+
+    async def cluster_figures(self) -> list[Mapping[str, int]]:
+        """The figures of every living node but this one. Raises RedisError."""
+        names = cast("set[bytes]", await self._client.smembers(self.channels.nodes))
+        others = [name for name in names if name.decode() != self.node_id]
+        if not others:
+            return []
+        told = await self._client.mget([self.channels.node_figures(name.decode()) for name in others])
+        dead = [name for name, figures in zip(others, told, strict=True) if figures is None]
+        if dead:
+            await self._client.srem(self.channels.nodes, *dead)
+        return [orjson.loads(figures) for figures in told if figures is not None]
+
+    async def cluster_conversations(self) -> int:
+        """How many conversations have a connected participant on any node. Raises RedisError."""
+        return len(await self._client.pubsub_channels(self.channels.every_conversation))

@@ -1,0 +1,1 @@
+"""Lua scripts only: each runs whole on Redis, on Redis' own clock."""

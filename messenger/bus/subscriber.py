@@ -1,0 +1,185 @@
+"""One subscriber connection a node, on which channels are counted: kept, watched, rebuilt.
+
+redis-py's own PubSub is not used: on a silently dead path it spins or sleeps for minutes without an error. Here every
+failure ends the connection, silence ends it too, and every new connection is told, because something may have been lost.
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import structlog
+from redis import asyncio as aioredis
+from redis.exceptions import RedisError
+
+from messenger.errors import MessengerError
+
+log = structlog.get_logger(__name__)
+
+# How long a caller waits for a subscription to stand; without it the database's poll repairs what is missed.
+CONFIRM_S = 1.0
+# The watchdog speaks to itself this often, and gives the connection up after this silence.
+WATCHDOG_S = 5.0
+SILENCE_S = 15.0
+RETRY_S = (0.1, 2.0)
+# Channels in one SUBSCRIBE.
+CHUNK = 1000
+
+
+class Subscriber:
+    """`on_message(channel, data)` and `on_renewed()` are called on the event loop and must not wait."""
+
+    def __init__(
+        self,
+        pool: aioredis.ConnectionPool,
+        own_channel: str,
+        on_message: Callable[[str, bytes], None],
+        on_renewed: Callable[[], None],
+        speak: Callable[[str, bytes], None],
+    ) -> None:
+        self._pool = pool
+        self._own_channel = own_channel
+        self._on_message = on_message
+        self._on_renewed = on_renewed
+        self._speak = speak
+        self._wanted: Counter[str] = Counter()
+        self._confirmed: set[str] = set()
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._connection: Any = None
+        self._sending = asyncio.Lock()
+        self._heard_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._own_channel in self._confirmed
+
+    @property
+    def channels(self) -> set[str]:
+        """What is subscribed to right now, the node's own channel aside."""
+        return set(self._wanted)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = {
+            asyncio.create_task(self._run(), name="bus-subscriber"),
+            asyncio.create_task(self._watch(), name="bus-watchdog"),
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._disconnect()
+
+    async def subscribe(self, channels: Iterable[str]) -> bool:
+        """Count each channel once more. True once Redis has confirmed them all; False where it did not in time."""
+        channels = list(channels)
+        fresh = [channel for channel in channels if not self._wanted[channel]]
+        self._wanted.update(channels)
+        if fresh and self.is_connected:  # else they go along with the next connection
+            await self._send("SUBSCRIBE", fresh)
+        return await self.confirm(channels)
+
+    async def confirm(self, channels: Iterable[str]) -> bool:
+        """Wait for channels that are wanted already. True once they stand; False where they do not in time."""
+        missing = [channel for channel in channels if channel not in self._confirmed]
+        if not missing or not self.is_connected:
+            return not missing
+        waiting = [self._waiting.setdefault(channel, asyncio.Event()) for channel in missing]
+        try:
+            async with asyncio.timeout(CONFIRM_S):
+                for event in waiting:
+                    await event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Count each channel once less; Redis hears of those that nobody wants any more."""
+        gone = []
+        for channel in channels:
+            self._wanted[channel] -= 1
+            if self._wanted[channel] <= 0:
+                del self._wanted[channel]
+                self._confirmed.discard(channel)
+                self._waiting.pop(channel, None)
+                gone.append(channel)
+        if self.is_connected:
+            await self._send("UNSUBSCRIBE", gone)
+
+    async def _send(self, command: str, channels: list[str]) -> None:
+        connection = self._connection
+        async with self._sending:
+            try:
+                for start in range(0, len(channels), CHUNK):
+                    await connection.send_command(command, *channels[start : start + CHUNK], check_health=False)
+            except (RedisError, OSError) as error:
+                log.warning("bus send failed", error=type(error).__name__)
+                await self._disconnect()
+
+    async def _run(self) -> None:
+        delay = RETRY_S[0]
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError, EOFError) as error:
+                log.warning("bus away", error=type(error).__name__)
+            delay = RETRY_S[0] if self.is_connected else min(delay * 2, RETRY_S[1])
+            self._confirmed.clear()
+            await self._disconnect()
+            await asyncio.sleep(delay)
+
+    async def _listen(self) -> None:
+        connection: Any = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()
+        self._connection = connection
+        self._heard_at = asyncio.get_running_loop().time()
+        await self._send("SUBSCRIBE", [self._own_channel, *self._wanted])
+        while True:
+            reply = await connection.read_response(disable_decoding=True, timeout=math.inf, disconnect_on_error=False)
+            self._heard_at = asyncio.get_running_loop().time()
+            self._receive(reply)
+
+    def _receive(self, reply: list[Any]) -> None:
+        kind, channel, payload = reply[0], reply[1].decode("utf-8", "replace"), reply[2]
+        if kind == b"message":
+            if channel != self._own_channel:
+                self._deliver(channel, payload)
+        elif kind == b"subscribe":
+            if channel == self._own_channel:
+                # A new connection: whatever was published before it is lost.
+                self._confirmed.add(channel)
+                self._on_renewed()
+            elif channel in self._wanted:
+                self._confirmed.add(channel)
+                if (waiting := self._waiting.pop(channel, None)) is not None:
+                    waiting.set()
+        elif kind == b"unsubscribe" and channel in self._wanted:
+            # Wanted again in the meantime: its SUBSCRIBE stands behind this confirmation.
+            self._confirmed.discard(channel)
+
+    def _deliver(self, channel: str, payload: bytes) -> None:
+        try:
+            self._on_message(channel, payload)
+        except MessengerError:
+            raise
+        except Exception:  # a poisoned message must not end the subscription
+            log.exception("bus message failed", channel=channel)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCHDOG_S)
+            if self._connection is None:
+                continue
+            self._speak(self._own_channel, b"echo")
+            if asyncio.get_running_loop().time() - self._heard_at > SILENCE_S:
+                log.warning("bus silent, reconnecting")
+                await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)

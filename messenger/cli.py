@@ -1,0 +1,297 @@
+"""The command line. What is wrong before a command can do its work is told in one line, with exit code 2."""
+
+import asyncio
+import ipaddress
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec
+
+import click
+import jwt
+
+from messenger import logs, preflight
+from messenger.config import Config
+from messenger.domain.ids import parse_user_id
+from messenger.embedded import EmbeddedError, embedded_servers, grant_app_role
+from messenger.errors import SetupError, Unavailable
+from messenger.server import serve as serve_until_stopped
+from messenger.store.duties import Duties
+from messenger.store.migrate import migrate as migrate_database
+from messenger.store.session import Store
+
+P = ParamSpec("P")
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal, at once even where the output is a file."""
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def fail(lines: str) -> NoReturn:
+    for line in lines.splitlines():
+        click.echo(f"messenger: {line}", err=True)
+    sys.exit(2)
+
+
+def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
+    """What stops a command ends it with exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*args, **options)
+        except (SetupError, EmbeddedError) as error:
+            fail(str(error))
+        except Unavailable:
+            fail("PostgreSQL does not answer")
+        except KeyboardInterrupt:
+            sys.exit(0)
+
+    return run
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """`NAME=value` a line; `#` begins a comment line, quotes around a value are taken off. Raises SetupError."""
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SetupError(f"{path} line {number} is no NAME=value")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        found[name.strip()] = value
+    return found
+
+
+def configure(env_file: Path | None, **overrides: Any) -> Config:
+    """The settings; the environment wins over the file, the command line over both. Raises SetupError."""
+    environ = {**(read_env_file(env_file) if env_file else {}), **os.environ}
+    config, warnings = Config.from_environ(environ, **overrides)
+    for warning in warnings:
+        click.echo(f"messenger: warning: {warning}", err=True)
+    return config
+
+
+ENV_FILE = click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read settings from a file of NAME=value lines; the environment wins over it.",
+)
+HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+PORT = click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
+INSECURE = click.option("--insecure", is_flag=True, help="Allow authentication off on an address that is not loopback.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="messenger")
+def main() -> None:
+    """A chat daemon that a team hosts itself. Settings come from the environment: MESSENGER_… (see README)."""
+
+
+@main.command()
+@HOST
+@PORT
+@click.option("--embedded", is_flag=True, help="Start a PostgreSQL and a Redis of its own, under the data folder.")
+@INSECURE
+@ENV_FILE
+@told_in_one_line
+def serve(host: str, port: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
+    """Run the daemon."""
+    config = configure(env_file)
+    logs.set_up(config)
+    run(config, host, port, embedded=embedded, insecure=insecure, on_ready=lambda address: say(f"Serving on {address}"))
+
+
+@main.command()
+@HOST
+@PORT
+@click.option("--embedded", is_flag=True, hidden=True, help="Always so.")
+@INSECURE
+@ENV_FILE
+@told_in_one_line
+def demo(host: str, port: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
+    """Run with a database and a bus of its own, demo people, the demo client at /, and no authentication."""
+    from messenger.transport.demo import PEOPLE
+
+    config = configure(env_file, auth="off", demo=True)
+    # A demo is watched by a person: requests would bury the links.
+    logs.set_up(config if "MESSENGER_LOG_LEVEL" in os.environ else replace(config, log_level="WARNING"))
+
+    def show_links(address: str) -> None:
+        say(f"\nThe demo client is at {address}/ — open two of these side by side:")
+        for user_id, name in PEOPLE.items():
+            say(f"  {name:<10} {address}/?user={user_id}")
+        say("\nAuthentication is off. Ctrl-C stops everything.")
+
+    run(config, host, port, embedded=True, insecure=insecure, with_demo_data=True, on_ready=show_links)
+
+
+def run(
+    config: Config,
+    host: str,
+    port: int,
+    *,
+    embedded: bool,
+    insecure: bool,
+    on_ready: Callable[[str], None],
+    with_demo_data: bool = False,
+) -> None:
+    """Start what is to be started, check it, and serve until asked to stop. Raises SetupError, EmbeddedError."""
+    if config.auth == "off":
+        if not is_loopback(host) and not insecure:
+            raise SetupError(
+                f"authentication is off and {host} is not loopback: anybody could be anybody; --insecure allows it"
+            )
+        click.echo("messenger: warning: authentication is off: whoever reaches this daemon can be anybody", err=True)
+    if "*" in config.allowed_origins:
+        click.echo("messenger: warning: MESSENGER_ALLOWED_ORIGINS is *: every page may connect", err=True)
+    with stopping_on_sigterm():
+        if not embedded:
+            preflight.require_settings(config)
+            asyncio.run(preflight.require_database(config))
+            serve_until_stopped(config, host, port, on_ready)
+            return
+        with embedded_servers(config.data_dir, say) as servers:
+            config = replace(config, database_url=servers.database_url, redis_url=servers.redis_url)
+            preflight.require_settings(config)
+            steps = asyncio.run(migrate_database(servers.migrate_url))
+            if steps:
+                say(f"Database migrated: {', '.join(step.name for step in steps)}")
+            asyncio.run(grant_app_role(servers.migrate_url))
+            asyncio.run(preflight.require_database(config))
+            if with_demo_data:
+                from messenger.demo_data import seed
+
+                asyncio.run(seed(config.database_url))
+            serve_until_stopped(config, host, port, on_ready)
+
+
+@contextmanager
+def stopping_on_sigterm() -> Iterator[None]:
+    """Until the event loop takes signals itself, SIGTERM unwinds like Ctrl-C, so that children are stopped."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only tell what is missing; exit 1 if anything is.")
+@ENV_FILE
+@told_in_one_line
+def migrate(check: bool, env_file: Path | None) -> None:
+    """Bring the database to what sql/ says, once, whoever else tries at the same time."""
+    config = configure(env_file)
+    if not config.migrate_database_url:
+        raise SetupError("MESSENGER_MIGRATE_DATABASE_URL is missing: the owner's, who makes schema and roles")
+    steps = asyncio.run(migrate_database(config.migrate_database_url, check=check))
+    for step in steps:
+        say(f"{'missing' if check else 'applied'}: {step.version:04d} {step.name}")
+    if not steps:
+        say("Nothing to do: the database is up to date.")
+    if check and steps:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("user_id", required=False)
+@click.option("--name", help="The user's name, shown to others.")
+@click.option("--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds until it expires.")
+@click.option("--service", is_flag=True, help="A token of the host application, which acts for anybody.")
+@ENV_FILE
+@told_in_one_line
+def token(user_id: str | None, name: str | None, ttl: int, service: bool, env_file: Path | None) -> None:
+    """Print a token for USER_ID, signed with MESSENGER_JWT_SECRET."""
+    config = configure(env_file)
+    if user_id is None and not service:
+        raise SetupError("USER_ID is missing")
+    if user_id is not None and parse_user_id(user_id) is None:
+        raise SetupError(f"{user_id!r} is no user id: an integer from 1 to 2^53-1")
+    if not config.jwt_secret:
+        raise SetupError("MESSENGER_JWT_SECRET is missing: only the holder of the key can sign")
+    now = int(time.time())
+    claims: dict[str, Any] = {"iat": now, "exp": now + ttl}
+    if user_id is not None:
+        claims[config.jwt_user_claim] = user_id
+    if name:
+        claims["name"] = name
+    if service:
+        claims["scope"] = "service"
+    if config.jwt_audience:
+        claims["aud"] = config.jwt_audience
+    if config.jwt_issuer:
+        claims["iss"] = config.jwt_issuer
+    say(jwt.encode(claims, config.jwt_secret, algorithm=config.algorithms[0]))
+
+
+@main.command()
+@ENV_FILE
+@told_in_one_line
+def doctor(env_file: Path | None) -> None:
+    """Check settings, roles, row-level security, bus and clocks; exit 1 if anything is wrong."""
+    findings = asyncio.run(preflight.examine(configure(env_file)))
+    for finding in findings:
+        say(f"{'ok   ' if finding.ok else 'WRONG'} {finding.topic}: {finding.text}")
+        if not finding.ok:
+            say(f"      mend: {finding.mend}")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--renew", is_flag=True, help="After a restore from backup: devices start over. Seen at the next start.")
+@ENV_FILE
+@told_in_one_line
+def epoch(renew: bool, env_file: Path | None) -> None:
+    """Print the epoch, the name of this database's history."""
+    config = configure(env_file)
+    if renew:
+        if not config.migrate_database_url:
+            raise SetupError("MESSENGER_MIGRATE_DATABASE_URL is missing: only the owner renews the epoch")
+        say(asyncio.run(_renew_epoch(config.migrate_database_url)))
+        return
+    if not config.database_url:
+        raise SetupError("MESSENGER_DATABASE_URL is missing")
+    say(asyncio.run(_epoch(config.database_url)))
+
+
+async def _epoch(database_url: str) -> str:
+    async with Store.connected(database_url) as store:
+        return await Duties(store).epoch()
+
+
+async def _renew_epoch(database_url: str) -> str:
+    async with Store.connected(database_url) as store:
+        return await Duties(store).renew_epoch()

@@ -1,0 +1,256 @@
+"""The daemon's settings: read once, frozen, every bad value told in one line. Nothing else reads the environment."""
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from messenger.errors import SetupError
+
+PREFIX = "MESSENGER_"
+# Read by the test suite, not by the daemon; known here so that they are not told as unknown.
+FOREIGN = frozenset({"MESSENGER_TEST_DATABASE_URL", "MESSENGER_TEST_REDIS_URL"})
+# HS256 wants a key as long as its hash (RFC 7518 §3.2).
+MIN_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: `amount` tokens every `period_s` seconds, at most `burst` at once. No amount means no limit."""
+
+    amount: float
+    period_s: float
+    burst: float
+
+    @property
+    def unlimited(self) -> bool:
+        return self.amount == 0
+
+
+def parse_rate(text: str) -> Rate:
+    """`10/1s,30` → ten a second, thirty at once; `off` → no limit. Raises ValueError."""
+    if text == "off":
+        return Rate(0, 1, 0)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)s,(\d+(?:\.\d+)?)", text)
+    if match is None:
+        raise ValueError("is no rate such as 10/1s,30 or off")
+    amount, period, burst = map(float, match.groups())
+    if amount <= 0 or period <= 0 or burst < 1:
+        raise ValueError("must have an amount and a period above 0 and a burst of at least 1")
+    return Rate(amount, period, burst)
+
+
+def parse_bool(text: str) -> bool:
+    """Raises ValueError."""
+    match text.lower():
+        case "on" | "true" | "1":
+            return True
+        case "off" | "false" | "0":
+            return False
+    raise ValueError("must be on or off")
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
+
+
+def parse_networks(text: str) -> tuple[str, ...]:
+    """Addresses or networks in CIDR notation. Raises ValueError."""
+    for part in parse_list(text):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError(f"names {part!r}, which is no address or network") from None
+    return parse_list(text)
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers send them, `scheme://host[:port]`, or `*`. Raises ValueError."""
+    for part in parse_list(text):
+        if part != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", part):
+            raise ValueError(f"names {part!r}, which is no origin such as https://chat.example.org")
+    return parse_list(text)
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number of at least `least`; the parser raises ValueError."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,18}", text) or int(text) < least:
+            raise ValueError(f"must be a whole number of at least {least}")
+        if most is not None and int(text) > most:
+            raise ValueError(f"must be at most {most}")
+        return int(text)
+
+    return parse
+
+
+def seconds(least: float) -> Callable[[str], float]:
+    """A number of seconds of at least `least`; the parser raises ValueError."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) < least:
+            raise ValueError(f"must be a number of seconds of at least {least:g}")
+        return float(text)
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of a few words; the parser raises ValueError."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """An address with one of `schemes`; the parser raises ValueError and never repeats the value: it may hold a password."""
+
+    def parse(text: str) -> str:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return text
+
+    return parse
+
+
+def parse_redis_prefix(text: str) -> str:
+    """Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9:_.-]{0,64}", text):
+        raise ValueError("may have up to 64 of A-Za-z0-9:_.-")
+    return text
+
+
+def parse_level(text: str) -> str:
+    """Raises ValueError."""
+    return one_of("DEBUG", "INFO", "WARNING", "ERROR")(text.upper())
+
+
+def setting(name: str, parse: Callable[[str], Any], default: Any, help_: str) -> Any:
+    """One field of Config and one variable of the environment."""
+    return field(
+        default_factory=default if callable(default) else lambda: default,
+        metadata={"name": PREFIX + name, "parse": parse, "help": help_},
+    )
+
+
+def default_data_dir() -> Path:
+    """The platform's user data folder; as root /var/lib/messenger."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/messenger")
+    return Path(platformdirs.user_data_dir("messenger", appauthor=False))
+
+
+POSTGRES_URL = url("postgresql", "postgres")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting of the daemon. Times in seconds, sizes in bytes unless said."""
+
+    database_url: str = setting(
+        "DATABASE_URL", POSTGRES_URL, "", "PostgreSQL as the application role: it owns nothing and bypasses nothing"
+    )
+    migrate_database_url: str = setting(
+        "MIGRATE_DATABASE_URL", POSTGRES_URL, "", "PostgreSQL as the owner, for migrate"
+    )
+    redis_url: str = setting("REDIS_URL", url("redis", "rediss", "unix"), "", "Redis 6.2 or later, or Valkey")
+    redis_prefix: str = setting("REDIS_PREFIX", parse_redis_prefix, "", "before every key and channel")
+    data_dir: Path = setting("DATA_DIR", Path, default_data_dir, "folder of the embedded servers")
+    auth: str = setting("AUTH", one_of("jwt", "off"), "jwt", "jwt, or off (demo and tests only)")
+    jwt_secret: str = setting("JWT_SECRET", str, "", f"key of HS256, {MIN_SECRET_BYTES} bytes or more")
+    jwt_public_key_file: str = setting("JWT_PUBLIC_KEY_FILE", str, "", "public key in PEM, for RS256, ES256 or EdDSA")
+    jwt_algorithms: tuple[str, ...] = setting(
+        "JWT_ALGORITHMS", parse_list, (), "HS256 with a secret, else RS256,ES256,EdDSA"
+    )
+    jwt_audience: str = setting("JWT_AUDIENCE", str, "", "required aud, when set")
+    jwt_issuer: str = setting("JWT_ISSUER", str, "", "required iss, when set")
+    jwt_leeway_s: float = setting("JWT_LEEWAY_S", seconds(0), 10.0, "how far clocks may be apart")
+    jwt_user_claim: str = setting("JWT_USER_CLAIM", str, "sub", "claim that names the user")
+    unknown_users: str = setting(
+        "UNKNOWN_USERS", one_of("provision", "refuse"), "provision", "what an id first seen is: a new user, or refused"
+    )
+    who_starts: str = setting("WHO_STARTS", one_of("anyone", "service"), "anyone", "who makes conversations")
+    allowed_origins: tuple[str, ...] = setting(
+        "ALLOWED_ORIGINS", parse_origins, (), "other origins whose pages may connect, or *; none: same origin only"
+    )
+    trusted_proxies: tuple[str, ...] = setting("TRUSTED_PROXIES", parse_networks, (), "whose X-Forwarded-For counts")
+    max_frame_bytes: int = setting("MAX_FRAME_BYTES", whole(1024), 65536, "longest frame a client may send")
+    max_content_chars: int = setting("MAX_CONTENT_CHARS", whole(1), 4000, "longest message")
+    max_devices_per_user: int = setting(
+        "MAX_DEVICES_PER_USER", whole(1), 20, "devices a user; the next one is closed with 1013"
+    )
+    max_connections: int = setting("MAX_CONNECTIONS", whole(1), 20000, "devices a node")
+    max_queue_bytes: int = setting("MAX_QUEUE_BYTES", whole(65536), 1048576, "unsent bytes a device may pile up")
+    rate_messages: Rate = setting("RATE_MESSAGES", parse_rate, Rate(10, 1, 30), "messages a user: refill and burst")
+    rate_frames: Rate = setting("RATE_FRAMES", parse_rate, Rate(50, 1, 200), "frames a device: refill and burst")
+    heartbeat_s: float = setting(
+        "HEARTBEAT_S", seconds(0.1), 25.0, "a ping this often; a device silent for two is dropped"
+    )
+    presence_ttl_s: float = setting("PRESENCE_TTL_S", seconds(1), 45.0, "a dead node's devices vanish after it")
+    presence_grace_s: float = setting("PRESENCE_GRACE_S", seconds(0), 2.0, "a reload within it is no offline")
+    drain_s: float = setting("DRAIN_S", seconds(0), 10.0, "closing the devices is spread over it")
+    catch_up_s: float = setting(
+        "CATCH_UP_S", seconds(0.05), 3.0, "how often a node asks the database what the bus may have lost"
+    )
+    demo: bool = setting("DEMO", parse_bool, False, "serves the demo client at /")
+    log_format: str = setting("LOG_FORMAT", one_of("console", "json"), "", "console on a terminal, else json")
+    log_level: str = setting("LOG_LEVEL", parse_level, "INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        return self.jwt_algorithms or (("HS256",) if self.jwt_secret else ("RS256", "ES256", "EdDSA"))
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], **overrides: Any) -> tuple["Config", list[str]]:
+        """The settings and the warnings about names that are no setting. Raises SetupError, one line for each bad value."""
+        known = {item.metadata["name"]: item for item in fields(cls)}
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name, item in known.items():
+            text = environ.get(name, "")
+            if text == "":
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except ValueError as error:
+                problems.append(f"{name} {error}")
+        config = cls(**(values | overrides))
+        problems += _contradictions(config)
+        if problems:
+            raise SetupError("\n".join(problems))
+        return config, _unknown(environ, known)
+
+
+def _contradictions(config: Config) -> list[str]:
+    problems = []
+    if config.jwt_secret and config.jwt_public_key_file:
+        problems.append("MESSENGER_JWT_SECRET and MESSENGER_JWT_PUBLIC_KEY_FILE are both set: keep one of them")
+    if config.jwt_secret and len(config.jwt_secret.encode()) < MIN_SECRET_BYTES:
+        problems.append(f"MESSENGER_JWT_SECRET must have {MIN_SECRET_BYTES} bytes or more")
+    symmetric = {"HS256", "HS384", "HS512"}
+    asymmetric = {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
+    for name in config.jwt_algorithms:
+        # One family only: a public key must never be taken for a secret.
+        if name not in (symmetric if config.jwt_secret else asymmetric):
+            problems.append(f"MESSENGER_JWT_ALGORITHMS names {name!r}, which does not go with the key that is set")
+    return problems
+
+
+def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[str]:
+    warnings = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and name not in FOREIGN:
+            near = difflib.get_close_matches(name, known, n=1)
+            warnings.append(f"{name} is no setting" + (f"; is {near[0]} meant?" if near else ""))
+    return warnings

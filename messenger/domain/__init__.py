@@ -1,0 +1,1 @@
+"""What the daemon speaks of, as frozen values. No I/O, no wire format, no SQL."""

@@ -1,0 +1,124 @@
+"""Conversations and who is in them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from messenger.domain.ids import ConversationId, MessageId, UserId
+from messenger.domain.message import Message
+
+ConversationType = Literal["direct", "group", "announcement", "room"]
+Role = Literal["admin", "member", "observer"]
+History = Literal["all", "joined"]
+
+# Above it receipts, presence and typing are asked for, not pushed (protocol.md §3).
+LARGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One conversation as one participant sees it: `first_seq` and `my_role` are his."""
+
+    id: ConversationId
+    type: ConversationType
+    title: str | None
+    metadata: Mapping[str, Any]
+    created_by: UserId
+    created_at: datetime
+    updated_at: datetime
+    history: History
+    participant_count: int
+    last_seq: int
+    last_change: int
+    first_seq: int
+    my_role: Role
+    joined_change: int
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A user in a conversation. `last_read_seq` is 0 until something was read."""
+
+    user_id: UserId
+    name: str
+    avatar_url: str | None
+    role: Role
+    joined_at: datetime
+    last_seen_at: datetime | None
+    last_read_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """What one participant wants to be told of in one conversation."""
+
+    level: str = "all"
+    muted_until: datetime | None = None
+    push_enabled: bool = True
+    email_enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One line of a person's list of conversations."""
+
+    conversation: Conversation
+    last_message: Message | None
+    unread_count: int
+    last_read_seq: int
+    notification: NotificationSettings
+    active_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One user's place in one conversation, as numbers: what fan-out needs and system duties may know."""
+
+    conversation_id: ConversationId
+    user_id: UserId
+    role: Role
+    first_seq: int
+    joined_change: int
+    last_seq: int
+    last_change: int
+    participant_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How far one reader has read. `moved`: this reading went further than the ones before."""
+
+    conversation_id: ConversationId
+    message_id: MessageId
+    user_id: UserId
+    last_read_seq: int
+    read_at: datetime
+    unread_count: int
+    moved: bool
+    participant_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A conversation that changed lately, and which of the users asked about are in it."""
+
+    conversation_id: ConversationId
+    last_change: int
+    deleted: bool
+    user_ids: tuple[UserId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """What one conversation's `sync` brings. `reset`: drop what you hold and start from `changes`."""
+
+    conversation_id: ConversationId
+    changes: tuple[Message, ...]
+    last_change: int
+    first_seq: int
+    last_seq: int
+    last_read_seq: int
+    unread_count: int
+    more: bool
+    reset: bool

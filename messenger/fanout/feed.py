@@ -1,0 +1,189 @@
+"""One conversation's log position on this node: what comes next is handed on, what is old is dropped, a hole is reported.
+
+No I/O and no waiting: whoever calls is on the event loop, and order is the order of calls.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from messenger.domain.conversation import LARGE, Role
+from messenger.domain.ids import ConversationId, UserId
+from messenger.fanout.sink import Sink
+from messenger.protocol import frames
+from messenger.protocol.envelope import Change, Move
+
+# Changes that arrived ahead of their turn, kept until the one before comes or is read from the database.
+MOST_PARKED = 256
+
+
+@dataclass(slots=True)
+class Member:
+    """A participant with a device on this node.
+
+    `backlog` collects what comes while he is being brought up; None once he is live. It holds everything above `since`,
+    which is None while the feed itself has no position.
+    `told`: his log ends there, because what followed was not for his eyes; None while he is in step with the feed.
+    """
+
+    role: Role = "member"
+    first_seq: int = 1
+    backlog: list[Change] | None = None
+    since: int | None = None
+    told: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.backlog is None
+
+
+class Feed:
+    """`position` is the last change handed on; None until it was read after subscribing."""
+
+    def __init__(
+        self,
+        conversation_id: ConversationId,
+        devices_of: Callable[[UserId], Iterable[Sink]],
+        on_hole: Callable[["Feed"], None],
+        on_move: Callable[["Feed", Move], None],
+    ) -> None:
+        self.conversation_id = conversation_id
+        self.position: int | None = None
+        self.heard = 0
+        self.last_seq = 0
+        self.participant_count = 0
+        self.members: dict[UserId, Member] = {}
+        self.subscribers: dict[Sink, None] = {}
+        self._parked: dict[int, Change] = {}
+        self._devices_of = devices_of
+        self._on_hole = on_hole
+        self._on_move = on_move
+
+    @property
+    def is_behind(self) -> bool:
+        """A change was heard of that was not handed on yet."""
+        return self.position is not None and self.heard > self.position
+
+    @property
+    def is_large(self) -> bool:
+        return self.participant_count > LARGE
+
+    def open(self, position: int, last_seq: int, participant_count: int) -> None:
+        """Begin at a position that was read after subscribing; what was heard above it meanwhile is a hole."""
+        self.position = position
+        self.last_seq = last_seq
+        self.participant_count = participant_count
+        for member in self.members.values():
+            member.since = position
+        self._take_parked()
+        if self.is_behind:
+            self._on_hole(self)
+
+    def offer(self, change: Change) -> None:
+        """A change, from wherever it was heard: next, old, or ahead of a hole."""
+        self.heard = max(self.heard, change.change)
+        if self.position is None:
+            self._park(change)
+        elif change.change <= self.position:
+            return
+        elif change.after <= self.position:
+            self._hand(change)
+            self._take_parked()
+        else:
+            self._park(change)
+            self._on_hole(self)
+
+    def advance(self, position: int) -> None:
+        """Everything up to `position` was read from the database: what is still missing is for nobody's eyes here."""
+        if self.position is None or position <= self.position:
+            return
+        for member in self.members.values():
+            if not member.is_live:
+                member.since = position
+            elif member.told is None:
+                member.told = self.position
+        self.position = position
+        self._take_parked()
+
+    def settle(self) -> None:
+        """Forget what was heard of above the position: the database does not know it."""
+        self.heard = self.position or 0
+
+    def tell(self, user_id: UserId, change: Change) -> None:
+        """Hand one change to one member's devices, if it is for his eyes."""
+        member = self.members[user_id]
+        if change.seq < member.first_seq:
+            if member.told is None:
+                member.told = change.after
+            return
+        body = change.body
+        if member.told is not None and member.told < change.after:
+            body = frames.retold(body, member.told)
+        member.told = None
+        self._push(user_id, frames.text_frame(body))
+
+    def enliven(self, user_id: UserId, above: int) -> bool:
+        """Hand over what a member's backlog holds above a change, and let him live. False where it says that he went."""
+        member = self.members[user_id]
+        backlog, member.backlog = member.backlog or [], None
+        for change in backlog:
+            if change.change > above:
+                self.tell(user_id, change)
+                if change.move is not None and change.move.user_id == user_id and change.move.kind == "went":
+                    return False
+        return True
+
+    def admit(self, user_id: UserId, above: int) -> bool:
+        """Let a member live from here on, without his backlog: his device catches up by `sync`. False where he went."""
+        member = self.members[user_id]
+        moves = [
+            change.move.kind
+            for change in member.backlog or ()
+            if change.change > above and change.move is not None and change.move.user_id == user_id
+        ]
+        member.backlog = None
+        return not moves or moves[-1] != "went"
+
+    def signal(self, frame: bytes, except_user: UserId) -> None:
+        """An ephemeral event, for those who subscribed."""
+        for sink in list(self.subscribers):
+            if sink.user_id != except_user:
+                sink.push(frame)
+
+    def _hand(self, change: Change) -> None:
+        frame = frames.text_frame(change.body)
+        for user_id, member in list(self.members.items()):
+            if member.backlog is not None:
+                member.backlog.append(change)
+            elif member.told is None and change.seq >= member.first_seq:
+                self._push(user_id, frame)
+            else:
+                self.tell(user_id, change)
+        self.position = change.change
+        self.last_seq = max(self.last_seq, change.seq)
+        if change.move is not None:
+            self._move(change.move)
+
+    def _move(self, move: Move) -> None:
+        self.participant_count += {"came": 1, "went": -1, "role": 0}[move.kind]
+        member = self.members.get(move.user_id)
+        if member is not None:
+            member.role = move.role
+        self._on_move(self, move)
+
+    def _push(self, user_id: UserId, frame: bytes) -> None:
+        for sink in self._devices_of(user_id):
+            sink.push(frame)
+
+    def _park(self, change: Change) -> None:
+        if len(self._parked) < MOST_PARKED:
+            self._parked[change.change] = change
+
+    def _take_parked(self) -> None:
+        """Hand on what waited, as far as it follows; forget what is old by now."""
+        if not self._parked or self.position is None:
+            return
+        for number in sorted(self._parked):
+            if number <= self.position:
+                del self._parked[number]
+            elif self._parked[number].after <= self.position:
+                self._hand(self._parked.pop(number))

@@ -1,0 +1,133 @@
+"""The people and devices of this node, and the feeds that they need. Maps only: repairing and subscribing stand beside it.
+
+After everybody has left, every map here is empty.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from messenger.domain.conversation import Role
+from messenger.domain.ids import ConversationId, UserId
+from messenger.fanout.feed import Feed, Member
+from messenger.fanout.sink import Sink
+from messenger.fanout.watches import Watches
+from messenger.protocol.envelope import Move
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """A user with a device here. `opened` is done once his feeds are; `hints` are conversations to look at then."""
+
+    opened: asyncio.Future[None]
+    devices: dict[Sink, None] = field(default_factory=dict)
+    feeds: set[Feed] = field(default_factory=set)
+    hints: set[ConversationId] = field(default_factory=set)
+
+    @property
+    def is_open(self) -> bool:
+        return self.opened.done()
+
+
+class Hub:
+    """`on_hole(feed)`, `on_came(feed, user_id)` and `on_closed(feed)` are called on the event loop and must not wait."""
+
+    def __init__(
+        self,
+        on_hole: Callable[[Feed], None],
+        on_came: Callable[[Feed, UserId], None],
+        on_closed: Callable[[Feed], None],
+    ) -> None:
+        self.people: dict[UserId, Person] = {}
+        self.feeds: dict[ConversationId, Feed] = {}
+        self.watches = Watches()
+        self._on_hole = on_hole
+        self._on_came = on_came
+        self._on_closed = on_closed
+
+    @property
+    def devices(self) -> list[Sink]:
+        return [sink for person in self.people.values() for sink in person.devices]
+
+    def devices_of(self, user_id: UserId) -> list[Sink]:
+        person = self.people.get(user_id)
+        return list(person.devices) if person else []
+
+    def role_of(self, conversation_id: ConversationId, user_id: UserId) -> Role | None:
+        """The role of somebody with a device here; None where he is in no such conversation."""
+        feed = self.feeds.get(conversation_id)
+        member = feed.members.get(user_id) if feed else None
+        return member.role if member is not None and member.is_live else None
+
+    def is_large(self, conversation_id: ConversationId) -> bool:
+        feed = self.feeds.get(conversation_id)
+        return feed is not None and feed.is_large
+
+    def feed(self, conversation_id: ConversationId) -> Feed:
+        """The conversation's feed, made where there is none."""
+        feed = self.feeds.get(conversation_id)
+        if feed is None:
+            feed = self.feeds[conversation_id] = Feed(conversation_id, self.devices_of, self._on_hole, self._moved)
+        return feed
+
+    def enter(self, feed: Feed, user_id: UserId) -> Member:
+        """Let a user into a feed, not live yet: what comes from now on is kept for him."""
+        member = feed.members.setdefault(user_id, Member(backlog=[], since=feed.position))
+        self.people[user_id].feeds.add(feed)
+        return member
+
+    def leave(self, feed: Feed, user_id: UserId) -> None:
+        """Take a user out of a feed, with all his devices' subscriptions; nobody left closes it."""
+        feed.members.pop(user_id, None)
+        person = self.people.get(user_id)
+        if person is not None:
+            person.feeds.discard(feed)
+            for sink in person.devices:
+                self.unsubscribe(sink, feed)
+        if not feed.members and self.feeds.get(feed.conversation_id) is feed:
+            del self.feeds[feed.conversation_id]
+            self._on_closed(feed)
+
+    def dismiss(self, sink: Sink) -> Person | None:
+        """Forget a device; the person too, and returned, where it was his last."""
+        person = self.people.get(sink.user_id)
+        self.watches.forget(sink)
+        if person is None or sink not in person.devices:
+            return None
+        for feed in person.feeds:
+            feed.subscribers.pop(sink, None)
+        del person.devices[sink]
+        return None if person.devices else self.forget(sink.user_id)
+
+    def forget(self, user_id: UserId) -> Person | None:
+        """Forget a person and his place in every feed."""
+        person = self.people.get(user_id)
+        if person is not None:
+            for feed in list(person.feeds):
+                self.leave(feed, user_id)
+            del self.people[user_id]
+        return person
+
+    def subscribe(self, sink: Sink, feed: Feed, participants: Iterable[UserId]) -> None:
+        """Let a device have a conversation's ephemeral events; small ones' presence too."""
+        feed.subscribers[sink] = None
+        self.watches.unwatch(sink, feed)
+        self.watches.watch(sink, feed, participants)
+
+    def unsubscribe(self, sink: Sink, feed: Feed) -> None:
+        feed.subscribers.pop(sink, None)
+        self.watches.unwatch(sink, feed)
+
+    def _moved(self, feed: Feed, move: Move) -> None:
+        if move.kind == "came":
+            if not feed.is_large:
+                for sink in feed.subscribers:
+                    self.watches.watch(sink, feed, [move.user_id])
+            if move.user_id in self.people and move.user_id not in feed.members:
+                self._on_came(feed, move.user_id)
+        elif move.kind == "went":
+            for sink in feed.subscribers:
+                self.watches.unwatch(sink, feed, [move.user_id])
+            member = feed.members.get(move.user_id)
+            if member is not None and member.is_live:
+                self.leave(feed, move.user_id)

@@ -1,0 +1,126 @@
+"""One node's fan-out, put together: hub, bus, repair, reception, relay, presence. Leaving the context takes it all down."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import structlog
+from redis.exceptions import RedisError
+
+from messenger.bus.bus import Bus
+from messenger.bus.presence import Presence
+from messenger.domain.ids import UserId
+from messenger.errors import Unavailable
+from messenger.fanout.chores import Chores
+from messenger.fanout.feed import Feed
+from messenger.fanout.hub import Hub
+from messenger.fanout.reception import Reception
+from messenger.fanout.relay import Relay
+from messenger.fanout.repair import Repair
+from messenger.store.conversations import ConversationStore
+from messenger.store.duties import Duties
+from messenger.store.messages import MessageStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """Times in seconds."""
+
+    node_id: str
+    redis_url: str
+    redis_prefix: str
+    catch_up_s: float
+    presence_ttl_s: float
+    presence_grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What transport and the use cases need of fan-out."""
+
+    hub: Hub
+    bus: Bus
+    reception: Reception
+    relay: Relay
+    repair: Repair
+    presence: Presence
+    chores: Chores
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, settings: NodeSettings, messages: MessageStore, conversations: ConversationStore, duties: Duties
+    ) -> AsyncIterator["Node"]:
+        """A running node. Raises Unavailable where the database is away at the start; Redis may be."""
+        async with AsyncExitStack() as stack:
+            chores = await stack.enter_async_context(Chores())
+
+            def on_closed(feed: Feed) -> None:
+                channel = bus.channels.conversation(feed.conversation_id)
+                chores.start(("close", feed), partial(bus.unsubscribe, [channel]))
+
+            async def on_offline(user_id: UserId, at: datetime) -> None:
+                try:
+                    await duties.record_last_seen(user_id, at)
+                except Unavailable:
+                    log.warning("last_seen_at not kept")
+
+            hub = Hub(
+                on_hole=lambda feed: repair.on_hole(feed),
+                on_came=lambda feed, user_id: repair.bring_in(feed.conversation_id, user_id),
+                on_closed=on_closed,
+            )
+            bus = await stack.enter_async_context(
+                Bus.connected(
+                    settings.redis_url,
+                    settings.redis_prefix,
+                    settings.node_id,
+                    on_message=lambda channel, data: relay.receive(channel, data),
+                    on_renewed=lambda: repair.hurry(),
+                )
+            )
+            repair = Repair(hub, bus, chores, messages, conversations, duties, interval_s=settings.catch_up_s)
+            relay = Relay(hub, bus, repair)
+            await repair.begin()
+            presence = await stack.enter_async_context(
+                bus.presence(ttl_s=settings.presence_ttl_s, grace_s=settings.presence_grace_s, on_offline=on_offline)
+            )
+            node = cls(hub, bus, Reception(hub, bus, conversations, repair), relay, repair, presence, chores)
+            tasks = [
+                asyncio.create_task(repair.poll_forever(), name="anti-entropy"),
+                asyncio.create_task(bus.tell_figures_forever(node.figures), name="figures"),
+            ]
+            try:
+                yield node
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await bus.forget_figures()
+
+    def figures(self) -> Mapping[str, int]:
+        """What this node counts."""
+        return {
+            "online_users": len(self.hub.people),
+            "total_connections": sum(len(person.devices) for person in self.hub.people.values()),
+            "active_conversations": len(self.hub.feeds),
+        }
+
+    async def cluster_figures(self) -> Mapping[str, int]:
+        """What all nodes count, each user and each conversation once; this node's own figures while Redis is away."""
+        own = self.figures()
+        try:
+            others = await self.bus.cluster_figures()
+            return {
+                "nodes": 1 + len(others),
+                "online_users": max(await self.presence.online_users(), own["online_users"]),
+                "total_connections": own["total_connections"] + sum(item["total_connections"] for item in others),
+                "active_conversations": max(await self.bus.cluster_conversations(), own["active_conversations"]),
+            }
+        except (RedisError, OSError):
+            return {"nodes": 1, **own}

@@ -1,0 +1,255 @@
+"""What was missed, read back from PostgreSQL: holes in feeds, people brought into conversations, and the poll for both.
+
+The bus is a hint. Whatever it lost is found here: at once where a number is missing, and within one interval where
+nothing was heard at all. Content is read as one connected participant, under row-level security.
+"""
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from messenger.bus.bus import Bus
+from messenger.domain.conversation import Conversation, Touched
+from messenger.domain.ids import ConversationId, UserId
+from messenger.domain.message import Message
+from messenger.errors import NotParticipant, Unavailable
+from messenger.fanout.chores import Chores
+from messenger.fanout.feed import Feed
+from messenger.fanout.hub import Hub
+from messenger.protocol import frames
+from messenger.protocol.envelope import Change, move_of
+from messenger.store.conversations import ConversationStore
+from messenger.store.duties import Duties
+from messenger.store.messages import MessageStore
+
+log = structlog.get_logger(__name__)
+
+PAGE = 200
+# A change that arrived ahead of its turn mostly has the one before right behind it: two commits told in another order.
+PATIENCE_S = 0.02
+
+
+class Repair:
+    """`poll_forever` is the anti-entropy; everything else is asked for by the hub."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        bus: Bus,
+        chores: Chores,
+        messages: MessageStore,
+        conversations: ConversationStore,
+        duties: Duties,
+        *,
+        interval_s: float,
+    ) -> None:
+        self._hub = hub
+        self._bus = bus
+        self._chores = chores
+        self._messages = messages
+        self._conversations = conversations
+        self._duties = duties
+        self._interval_s = interval_s
+        self._since = 0
+        self._due = asyncio.Event()
+        self.filled = 0
+
+    async def begin(self) -> None:
+        """Remember where the first poll begins; before any device is let in. Raises Unavailable."""
+        self._since = await self._duties.horizon()
+
+    async def poll_forever(self) -> None:
+        """Ask the database what was touched, every interval and at once when the bus was renewed."""
+        while True:
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
+            try:
+                await self.poll()
+            except Unavailable:
+                log.warning("poll put off")
+
+    def hurry(self) -> None:
+        """The bus has a new connection: something may have been lost."""
+        self._due.set()
+
+    async def poll(self) -> None:
+        """One look at what was touched since the last one. Raises Unavailable."""
+        touched, self._since = await self._duties.touched_since(self._since, self._hub.people)
+        for item in touched:
+            self._look_at(item)
+
+    def _look_at(self, touched: Touched) -> None:
+        feed = self._hub.feeds.get(touched.conversation_id)
+        if feed is not None and touched.deleted:
+            self.delete(feed)
+            return
+        if feed is not None and touched.last_change > feed.heard:
+            feed.heard = touched.last_change
+            if feed.is_behind:
+                self.mend(feed)
+        for user_id in touched.user_ids:
+            if feed is None or user_id not in feed.members:
+                self.bring_in(touched.conversation_id, user_id)
+
+    def on_hole(self, feed: Feed) -> None:
+        """A change came ahead of its turn: wait a moment, then read what is missing."""
+        self._chores.start(("hole", feed.conversation_id), partial(self._mend_soon, feed))
+
+    def mend(self, feed: Feed) -> None:
+        self._chores.start(("mend", feed.conversation_id), partial(self._mend, feed))
+
+    def bring_in(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        """A user came into a conversation: tell him of it, and let him live in its feed."""
+        self._chores.start(("bring in", conversation_id, user_id), partial(self._bring_in, conversation_id, user_id))
+
+    async def brought_in(self, conversation_id: ConversationId, user_id: UserId) -> bool:
+        """Whether a user lives in a conversation's feed, where need be after bringing him in: he may have come into it
+        a moment ago."""
+        if self._hub.role_of(conversation_id, user_id) is None:
+            self.bring_in(conversation_id, user_id)
+            await self._chores.finished(("bring in", conversation_id, user_id))
+        return self._hub.role_of(conversation_id, user_id) is not None
+
+    def delete(self, feed: Feed) -> None:
+        """A conversation is gone: tell everybody here, and forget it."""
+        frame = frames.text_frame(frames.encode(frames.conversation_deleted(feed.conversation_id)))
+        for user_id, member in list(feed.members.items()):
+            if member.is_live:
+                for sink in self._hub.devices_of(user_id):
+                    sink.push(frame)
+            self._hub.leave(feed, user_id)
+
+    async def change_of(self, message: Message, after: int, *, fresh: bool, reader: UserId) -> Change:
+        """A message read back, as the durable event that tells it. Raises NotParticipant."""
+        event = frames.event_of(message, fresh=fresh)
+        subject: Conversation | None = None
+        if event == "conversation.updated":
+            subject = await self._conversations.find(reader, message.conversation_id)
+        body = frames.encode(frames.change(message, event, after, subject))
+        return Change(message.change, after, message.seq, body, move_of(message))
+
+    def _is_current(self, feed: Feed) -> bool:
+        return self._hub.feeds.get(feed.conversation_id) is feed
+
+    async def _mend_soon(self, feed: Feed) -> None:
+        await asyncio.sleep(PATIENCE_S)
+        if self._is_current(feed) and feed.is_behind:
+            self.mend(feed)
+
+    async def _mend(self, feed: Feed) -> None:
+        while self._is_current(feed) and feed.is_behind:
+            try:
+                await self._read_on(feed)
+            except NotParticipant:
+                continue  # the reader was removed in between: the next round finds it out
+
+    async def _read_on(self, feed: Feed) -> None:
+        position, heard = feed.position, feed.heard
+        live = [user_id for user_id, member in feed.members.items() if member.is_live]
+        standing = {item.user_id: item for item in await self._duties.standing(feed.conversation_id, live)}
+        for user_id in live:
+            if user_id not in standing:
+                await self._depart(feed, user_id)
+        if position is None or not standing:
+            # Nobody live to read as: whoever is being brought up reads for himself from where the log is by then.
+            feed.advance(heard)
+            return
+        for item in standing.values():
+            member = feed.members.get(item.user_id)
+            if member is not None:
+                member.role, member.first_seq = item.role, item.first_seq
+        # Whoever sees most reads for all; what the others may not see is kept from them by the feed.
+        reader = min(standing.values(), key=lambda item: item.first_seq)
+        page = await self._messages.changes(reader.user_id, feed.conversation_id, position, PAGE)
+        after = position
+        for message in page:
+            fresh = message.seq > feed.last_seq
+            feed.offer(await self.change_of(message, after, fresh=fresh, reader=reader.user_id))
+            after = message.change
+        self.filled += len(page)
+        if len(page) < PAGE:
+            feed.advance(reader.last_change)
+            if feed.heard == heard:
+                feed.settle()  # what was heard of and is not there was never committed
+
+    async def _depart(self, feed: Feed, user_id: UserId) -> None:
+        """Somebody was removed without our hearing of it: the one thing that he may still be told is that."""
+        position = feed.position
+        told = await self._messages.departure(user_id, feed.conversation_id)
+        member = feed.members.get(user_id)
+        if told is None or member is None or position is None or feed.position != position or told.change <= position:
+            return  # he is back, or has left the feed meanwhile, or the next round will say it
+        after = position if member.told is None else member.told
+        feed.tell(user_id, await self.change_of(told, after, fresh=True, reader=user_id))
+        self._hub.leave(feed, user_id)
+
+    async def _bring_in(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        person = self._hub.people.get(user_id)
+        if person is None:
+            return
+        if not person.is_open:
+            person.hints.add(conversation_id)
+            return
+        feed = self._hub.feed(conversation_id)
+        if user_id in feed.members:
+            return
+        self._hub.enter(feed, user_id)
+        try:
+            if feed.position is None:
+                # Subscribe before reading: a message sent in between would vanish.
+                await self._bus.subscribe([self._bus.channels.conversation(conversation_id)])
+            stays = await self._bring_up(feed, user_id)
+        except NotParticipant:
+            stays = False
+        except BaseException:
+            self._abandon(feed, user_id)
+            raise
+        if not stays:
+            self._abandon(feed, user_id)
+
+    def _abandon(self, feed: Feed, user_id: UserId) -> None:
+        if self._is_current(feed) and user_id in feed.members:
+            self._hub.leave(feed, user_id)
+
+    async def _bring_up(self, feed: Feed, user_id: UserId) -> bool:
+        """Tell a newcomer of the conversation as it was before he came, then all that came since. False: he went again."""
+        conversation = await self._conversations.find(user_id, feed.conversation_id)
+        start = after = max(conversation.joined_change - 1, 0)
+        reached = conversation.last_change
+        changes: list[Change] = []
+        first_seq = 1
+        while True:
+            page = await self._messages.changes(user_id, feed.conversation_id, after, PAGE)
+            if page and not changes and start:
+                first_seq = page[0].seq
+            for message in page:
+                fresh = message.seq >= first_seq
+                changes.append(await self.change_of(message, after, fresh=fresh, reader=user_id))
+                after = message.change
+            reached = max(reached, after)
+            if not self._is_current(feed) or user_id not in feed.members:
+                return True  # he, or the conversation, is gone: nothing is left to undo
+            member = feed.members[user_id]
+            if len(page) < PAGE and (member.since is None or reached >= member.since):
+                break
+            if len(page) < PAGE:
+                reached = (await self._conversations.find(user_id, feed.conversation_id)).last_change
+        before = frames.conversation_created(conversation)
+        before["conversation"] |= {"last_change": start, "last_seq": first_seq - 1}
+        created = frames.text_frame(frames.encode(before))
+        for sink in self._hub.devices_of(user_id):
+            sink.push(created)
+        member.role, member.first_seq = conversation.my_role, conversation.first_seq
+        for change in changes:
+            feed.tell(user_id, change)
+        if not feed.enliven(user_id, reached):
+            return False
+        if feed.position is None:
+            last_seq = max((change.seq for change in changes), default=conversation.last_seq)
+            feed.open(reached, last_seq, conversation.participant_count)
+        return True

@@ -1,0 +1,15 @@
+"""What fan-out needs of a device; transport makes it."""
+
+from typing import Protocol
+
+from messenger.domain.ids import UserId
+
+
+class Sink(Protocol):
+    """One device of a user. Compared by identity."""
+
+    @property
+    def user_id(self) -> UserId: ...
+
+    def push(self, frame: bytes) -> None:
+        """Hand over a whole WebSocket frame. Never waits; a device that cannot keep up is closed by itself."""

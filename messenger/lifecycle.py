@@ -1,0 +1,96 @@
+"""The daemon's resources, acquired in order and released in the opposite one; and the farewell to its devices.
+
+postgres → lanes → node (redis, repair, presence) → pulse. What is begun here is ended here.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import structlog
+from aiohttp import web
+
+from messenger.config import Config
+from messenger.fanout.node import Node, NodeSettings
+from messenger.service.conversations import Conversations
+from messenger.service.messages import Messages
+from messenger.service.sync import Sync
+from messenger.service.typing import TypingIndicator
+from messenger.service.users import Users
+from messenger.store.conversations import ConversationStore
+from messenger.store.duties import Duties
+from messenger.store.lanes import Lanes
+from messenger.store.messages import MessageStore
+from messenger.store.session import Store
+from messenger.store.users import UserStore
+from messenger.transport import close
+from messenger.transport.auth import Authenticator
+from messenger.transport.context import CONFIG, CONTEXT, Context
+from messenger.transport.limits import Buckets
+from messenger.transport.pulse import pulse_forever
+
+log = structlog.get_logger(__name__)
+
+# Within the time to drain, how often a handful of devices is sent away.
+DRAIN_STEP_S = 0.05
+
+
+async def resources(app: web.Application) -> AsyncIterator[None]:
+    """The application's one cleanup context. Raises Unavailable where the database is away at the start."""
+    config = app[CONFIG]
+    async with Store.connected(config.database_url) as store, Lanes(store) as lanes:
+        messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)
+        async with Node.running(_node_settings(config), messages, conversations, duties) as node:
+            users = Users(UserStore(store), provision=config.unknown_users == "provision")
+            app[CONTEXT] = context = Context(
+                config=config,
+                epoch=await duties.epoch(),
+                node=node,
+                duties=duties,
+                authenticator=Authenticator(config, users),
+                users=users,
+                messages=Messages(messages, lanes, node.relay, max_content_chars=config.max_content_chars),
+                conversations=Conversations(
+                    conversations,
+                    node.relay,
+                    provision=config.unknown_users == "provision",
+                    anyone_starts=config.who_starts == "anyone",
+                ),
+                sync=Sync(messages, conversations),
+                typing=TypingIndicator(node.relay, node.hub),
+                message_rates=Buckets(config.rate_messages),
+            )
+            pulse = asyncio.create_task(pulse_forever(context), name="pulse")
+            try:
+                yield
+            finally:
+                pulse.cancel()
+                await asyncio.gather(pulse, return_exceptions=True)
+
+
+async def drain(app: web.Application) -> None:
+    """Tell every device to come back elsewhere, and close them one after another over the time that is set."""
+    context = app[CONTEXT]
+    context.is_draining = True
+    devices = list(context.devices)
+    log.info("draining", devices=len(devices))
+    for device in devices:
+        device.tell({"type": "system", "event": "draining"})
+    steps = max(1, int(app[CONFIG].drain_s / DRAIN_STEP_S))
+    for step in range(steps):
+        for device in devices[step::steps]:
+            device.close(close.DRAINING)
+        if step + 1 < steps and any(not device.is_closing for device in devices):
+            await asyncio.sleep(DRAIN_STEP_S)
+    await asyncio.gather(*(device.closed() for device in devices))
+
+
+def _node_settings(config: Config) -> NodeSettings:
+    return NodeSettings(
+        node_id=f"n{secrets.token_hex(4)}",
+        redis_url=config.redis_url,
+        redis_prefix=config.redis_prefix,
+        catch_up_s=config.catch_up_s,
+        presence_ttl_s=config.presence_ttl_s,
+        presence_grace_s=config.presence_grace_s,
+    )

@@ -1,0 +1,184 @@
+"""What must be right before the daemon serves, and what `messenger doctor` looks at."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from messenger.config import Config
+from messenger.errors import SetupError
+from messenger.store.migrate import applied_by_app, missing
+from messenger.store.queries import query
+
+# Clocks further apart make tokens and times look wrong.
+CLOCK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `mend` says what to do where it is wrong."""
+
+    topic: str
+    ok: bool
+    text: str
+    mend: str = ""
+
+
+def require_settings(config: Config) -> None:
+    """What no daemon goes without. Raises SetupError, one line."""
+    if not config.database_url:
+        raise SetupError(
+            "MESSENGER_DATABASE_URL is missing: set it (and run messenger migrate), or start with --embedded"
+        )
+    if not config.redis_url:
+        raise SetupError("MESSENGER_REDIS_URL is missing: set it, or start with --embedded")
+    if config.auth == "jwt" and not (config.jwt_secret or config.jwt_public_key_file):
+        raise SetupError(
+            "no key to check tokens with: set MESSENGER_JWT_SECRET (32 bytes or more) or MESSENGER_JWT_PUBLIC_KEY_FILE"
+        )
+
+
+async def require_database(config: Config) -> None:
+    """A migrated database, reached by a role that bypasses nothing. Raises SetupError, one line."""
+    async with _connected(config.database_url) as connection:
+        for finding in [*await _role(connection), await _schema(connection)]:
+            if not finding.ok:
+                raise SetupError(f"{finding.text}: {finding.mend}")
+
+
+async def examine(config: Config) -> list[Finding]:
+    """Everything that can be wrong, looked at one after another; what cannot be reached ends its own part only."""
+    findings = []
+    try:
+        require_settings(config)
+        findings.append(Finding("settings", True, "complete"))
+    except SetupError as error:
+        findings.append(Finding("settings", False, str(error), "see messenger serve --help"))
+    if config.auth == "off":
+        findings.append(Finding("authentication", True, "off: for demo and tests only"))
+    if config.database_url:
+        try:
+            async with _connected(config.database_url) as connection:
+                findings += await _role(connection)
+                findings.append(await _schema(connection))
+                if findings[-1].ok:
+                    findings.append(await _row_level_security(connection))
+                findings.append(_clock("database clock", await connection.fetchval(query("duties.clock"))))
+        except SetupError as error:
+            findings.append(Finding("database", False, str(error), "check MESSENGER_DATABASE_URL and the server"))
+    if config.redis_url:
+        findings += await _bus(config.redis_url)
+    return findings
+
+
+@asynccontextmanager
+async def _connected(database_url: str) -> AsyncIterator[Any]:
+    try:
+        connection = await asyncpg.connect(database_url, timeout=10)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise SetupError(f"PostgreSQL does not let us in ({type(error).__name__}: {_plain(error)})") from None
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+def _plain(error: BaseException) -> str:
+    # A connection error may repeat the address; it never holds the password.
+    return str(error).splitlines()[0] if str(error) else "no reason given"
+
+
+async def _role(connection: Any) -> list[Finding]:
+    row = await connection.fetchrow(query("duties.identity"))
+    name = row["name"]
+    mend = "connect as a login role of its own, with GRANT messenger_app TO it and nothing else"
+    findings = [
+        Finding(
+            "postgres version",
+            row["server_version"] >= 150000,
+            f"PostgreSQL {row['server_version'] // 10000}",
+            "PostgreSQL 15 or later is needed",
+        ),
+        Finding(
+            "role",
+            not row["rolsuper"],
+            f"role {name} is {'' if row['rolsuper'] else 'no '}superuser",
+            mend,
+        ),
+        Finding(
+            "role",
+            not row["rolbypassrls"],
+            f"role {name} {'bypasses' if row['rolbypassrls'] else 'does not bypass'} row-level security",
+            mend,
+        ),
+        Finding(
+            "role",
+            not row["is_owner"],
+            f"role {name} {'owns tables' if row['is_owner'] else 'owns nothing'} of the schema messenger",
+            mend,
+        ),
+    ]
+    if row["has_schema"]:
+        granted = row["is_app"]
+        findings.append(
+            Finding(
+                "role",
+                granted,
+                f"role {name} {'has' if granted else 'lacks'} messenger_app",
+                f'run as the owner: GRANT messenger_app TO "{name}"',
+            )
+        )
+    return findings
+
+
+async def _schema(connection: Any) -> Finding:
+    mend = "run messenger migrate"
+    try:
+        steps = missing(await applied_by_app(connection))
+    except SetupError as error:
+        text, _, told = str(error).partition(": ")
+        return Finding("schema", False, text, told or mend)
+    if steps:
+        return Finding("schema", False, f"{len(steps)} migration steps are missing", mend)
+    return Finding("schema", True, "up to date")
+
+
+async def _row_level_security(connection: Any) -> Finding:
+    rows = await connection.fetch(query("duties.tables"))
+    open_ = [row["name"] for row in rows if not (row["enabled"] and row["forced"])]
+    return Finding(
+        "row-level security",
+        not open_,
+        f"not enforced on {', '.join(open_)}" if open_ else f"forced on all {len(rows)} tables",
+        "run messenger migrate as the owner",
+    )
+
+
+def _clock(topic: str, told: datetime) -> Finding:
+    apart = abs((told - datetime.now(UTC)).total_seconds())
+    return Finding(topic, apart <= CLOCK_S, f"{apart:.1f} s from this machine's", "synchronise the clocks (NTP)")
+
+
+async def _bus(redis_url: str) -> list[Finding]:
+    client = aioredis.Redis.from_url(
+        redis_url, protocol=2, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)
+    )
+    try:
+        async with client:
+            info = await client.info("server")
+            seconds, _ = await client.time()
+    except (RedisError, OSError) as error:
+        return [Finding("bus", False, f"Redis does not answer ({type(error).__name__})", "check MESSENGER_REDIS_URL")]
+    version = info["redis_version"]
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return [
+        Finding("bus", (major, minor) >= (6, 2), f"Redis {version}", "Redis 6.2 or later is needed"),
+        _clock("bus clock", datetime.fromtimestamp(int(seconds), UTC)),
+    ]

@@ -1,0 +1,303 @@
+"""What the daemon says: domain values as messenger.v1 JSON (protocol.md §4 and §6), and the WebSocket frame around it."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from messenger.domain.conversation import CaughtUp, Conversation, Overview, Participant, Receipt
+from messenger.domain.ids import ConversationId, MessageId, UserId
+from messenger.domain.message import Message, Sent
+from messenger.domain.user import User
+from messenger.errors import MessengerError
+
+PROTOCOL = "messenger.v1"
+# A sync or history frame is no larger (protocol.md §4); the room is what is left of it for messages.
+MAX_ANSWER_BYTES = 256 * 1024
+ANSWER_ROOM = MAX_ANSWER_BYTES - 1024
+# FIN and opcode (RFC 6455 §5.2): text, ping, pong.
+_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
+
+Json = dict[str, Any]
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """JSON as it goes over the wire: times in UTC with `Z`, ids as text."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole WebSocket text frame (RFC 6455 §5.2). A server's frames are unmasked, so one serves every socket."""
+    return _frame(_TEXT, payload)
+
+
+def ping_frame() -> bytes:
+    return _frame(_PING, b"")
+
+
+def pong_frame(payload: bytes) -> bytes:
+    return _frame(_PONG, payload)
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", first, size) + payload
+    if size < 65536:
+        return struct.pack("!BBH", first, 126, size) + payload
+    return struct.pack("!BBQ", first, 127, size) + payload
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def message(value: Message) -> Json:
+    return {
+        "id": value.id,
+        "conversation_id": value.conversation_id,
+        "seq": value.seq,
+        "change": value.change,
+        "sender_id": value.sender_id,
+        "content": value.content,
+        "message_type": value.message_type,
+        "created_at": value.created_at,
+        "edited_at": value.edited_at,
+        "deleted_at": value.deleted_at,
+        "reply_to": value.reply_to,
+        "mentions": list(value.mentions),
+        "attachments": list(value.attachments),
+        "reactions": {},
+        "metadata": value.metadata or {},
+        "client_id": value.client_id,
+    }
+
+
+def conversation(value: Conversation) -> Json:
+    """As everybody may see it: `first_seq` is that of whoever was there from the start, and there is no `my_role`."""
+    return {
+        "id": value.id,
+        "type": value.type,
+        "title": value.title,
+        "metadata": value.metadata,
+        "created_by": value.created_by,
+        "created_at": value.created_at,
+        "updated_at": value.updated_at,
+        "first_seq": 1,
+        "last_seq": value.last_seq,
+        "last_change": value.last_change,
+        "history": value.history,
+        "participant_count": value.participant_count,
+    }
+
+
+def own_conversation(value: Conversation) -> Json:
+    """As one participant sees it himself."""
+    return conversation(value) | {"first_seq": value.first_seq, "my_role": value.my_role}
+
+
+def overview(value: Overview) -> Json:
+    settings = value.notification
+    return own_conversation(value.conversation) | {
+        "last_message": message(value.last_message) if value.last_message else None,
+        "last_read_seq": value.last_read_seq,
+        "unread_count": value.unread_count,
+        "notification": {
+            "level": settings.level,
+            "muted_until": settings.muted_until,
+            "push_enabled": settings.push_enabled,
+            "email_enabled": settings.email_enabled,
+        },
+    }
+
+
+def participant(value: Participant, *, online: bool) -> Json:
+    return {
+        "user_id": value.user_id,
+        "name": value.name,
+        "avatar_url": value.avatar_url,
+        "role": value.role,
+        "online": online,
+        "last_seen_at": value.last_seen_at,
+        "last_read_seq": value.last_read_seq,
+    }
+
+
+def user(value: User, *, own: bool) -> Json:
+    shown: Json = {
+        "id": value.id,
+        "name": value.name,
+        "avatar_url": value.avatar_url,
+        "last_seen_at": value.last_seen_at,
+    }
+    return shown | {"external_id": value.external_id} if own else shown
+
+
+def connected(user_id: UserId, device_id: str, connection_id: str, heartbeat_s: float, epoch: str) -> Json:
+    return {
+        "type": "system",
+        "event": "connected",
+        "message": "Connected to messenger",
+        "timestamp": now(),
+        "user_id": user_id,
+        "device_id": device_id,
+        "connection_id": connection_id,
+        "heartbeat_s": int(heartbeat_s) if heartbeat_s == int(heartbeat_s) else heartbeat_s,
+        "epoch": epoch,
+        "protocol": PROTOCOL,
+    }
+
+
+def change(value: Message, event: str, after: int | None = None, subject: Conversation | None = None) -> Json:
+    """A durable event. `after` is told where the event folds in more than its own change; `subject` goes with
+    conversation.updated."""
+    told: Json = {"type": event, "conversation_id": value.conversation_id}
+    if event == "message.edited":
+        told["message_id"] = value.id
+    elif event == "message.deleted":
+        told |= {"message_id": value.id, "deleted_by": value.deleted_by, "deleted_at": value.deleted_at}
+    else:
+        told["seq"] = value.seq
+    if event.startswith("participant."):
+        told |= {name: (value.metadata or {}).get(name) for name in ("user_id", "name", "role", "by")}
+    if subject is not None:
+        told["conversation"] = conversation(subject)
+    told["change"] = value.change
+    if after is not None and after != value.change - 1:
+        told["after"] = after
+    told["data"] = message(value)
+    return told
+
+
+def retold(body: bytes, after: int) -> bytes:
+    """A durable event again, for somebody whose log ends at `after`: he was told nothing of what he may not see."""
+    return orjson.dumps({**orjson.loads(body), "after": after})
+
+
+def event_of(value: Message, *, fresh: bool) -> str:
+    """The type under which a message is told. `fresh`: whoever hears it has not been told of the message at all."""
+    if value.deleted_at is not None:
+        return "message.deleted"
+    return value.system_event or ("message.new" if fresh else "message.edited")
+
+
+def conversation_created(subject: Conversation) -> Json:
+    return {
+        "type": "conversation.created",
+        "conversation_id": subject.id,
+        "conversation": own_conversation(subject),
+    }
+
+
+def conversation_deleted(conversation_id: ConversationId) -> Json:
+    return {"type": "conversation.deleted", "conversation_id": conversation_id, "conversation": None}
+
+
+def sent(value: Sent) -> Json:
+    told = {
+        "type": "message.sent",
+        "message_id": value.message.id,
+        "conversation_id": value.message.conversation_id,
+        "seq": value.message.seq,
+        "change": value.message.change,
+        "data": message(value.message),
+    }
+    if value.message.client_id is not None:
+        told["client_id"] = value.message.client_id
+    return told | {"duplicate": True} if value.duplicate else told
+
+
+def read(value: Receipt) -> Json:
+    """As participants see it; the reader's own devices are told the unread count too."""
+    return {
+        "type": "message.read",
+        "conversation_id": value.conversation_id,
+        "message_id": value.message_id,
+        "user_id": value.user_id,
+        "last_read_seq": value.last_read_seq,
+        "read_at": value.read_at,
+    }
+
+
+def read_confirmed(value: Receipt) -> Json:
+    return {
+        "type": "read.confirmed",
+        "message_id": value.message_id,
+        "conversation_id": value.conversation_id,
+        "last_read_seq": value.last_read_seq,
+        "unread_count": value.unread_count,
+    }
+
+
+def typing(conversation_id: ConversationId, user_id: UserId, *, is_typing: bool) -> Json:
+    return {
+        "type": "typing",
+        "conversation_id": conversation_id,
+        "user_id": user_id,
+        "is_typing": is_typing,
+        "timestamp": now(),
+    }
+
+
+def presence(user_id: UserId, *, online: bool, at: datetime) -> Json:
+    told: Json = {"type": "user.online" if online else "user.offline", "user_id": user_id, "timestamp": at}
+    return told if online else told | {"last_seen_at": at}
+
+
+def history(conversation_id: ConversationId, messages: Sequence[Message], *, more: bool) -> Json:
+    return {
+        "type": "history",
+        "conversation_id": conversation_id,
+        "messages": [message(value) for value in messages],
+        "more": more,
+    }
+
+
+def fitting(messages: Sequence[Message], room: int) -> tuple[list[Message], int]:
+    """As many from the beginning as fit into `room` bytes, and what they take."""
+    kept: list[Message] = []
+    size = 0
+    for value in messages:
+        size_of_one = len(encode(message(value))) + 1
+        if size + size_of_one > room:
+            break
+        kept.append(value)
+        size += size_of_one
+    return kept, size
+
+
+def caught_up(value: CaughtUp) -> Json:
+    told: Json = {
+        "conversation_id": value.conversation_id,
+        "changes": [message(item) for item in value.changes],
+        "last_change": value.last_change,
+        "first_seq": value.first_seq,
+        "last_seq": value.last_seq,
+        "last_read_seq": value.last_read_seq,
+        "unread_count": value.unread_count,
+        "more": value.more,
+    }
+    return told | {"reset": True} if value.reset else told
+
+
+def ack(frame_type: str, conversation_id: ConversationId, message_id: MessageId, number: int) -> Json:
+    return {
+        "type": "ack",
+        "for": frame_type,
+        "conversation_id": conversation_id,
+        "message_id": message_id,
+        "change": number,
+    }
+
+
+def error(value: MessengerError) -> Json:
+    told: Json = {"type": "error", "code": value.code, "message": value.message}
+    if value.field is not None:
+        told["field"] = value.field
+    if value.reason is not None:
+        told["reason"] = value.reason
+    if value.retry_after_s is not None:
+        told["retry_after_s"] = value.retry_after_s
+    return told

@@ -1,0 +1,380 @@
+"""How frames and bodies are checked: marshmallow schemas, each made once, each yielding one value of `commands`.
+
+Strict on purpose: no text for numbers, no number for booleans, no NUL and no lone surrogate anywhere, and nothing is
+ever changed silently. Unknown fields are ignored (protocol.md).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+import orjson
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+
+from messenger.domain.ids import MAX_USER_ID
+from messenger.errors import (
+    InvalidConversationId,
+    InvalidFrame,
+    InvalidJson,
+    InvalidMessageId,
+    MessengerError,
+)
+from messenger.protocol import commands
+
+MAX_REF_CHARS = 64
+MAX_PAGE = 200
+# Room for any sensible nesting, and below every parser's limit on the way.
+MAX_DEPTH = 16
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def check_text(text: str) -> None:
+    """PostgreSQL stores no NUL, UTF-8 has no lone surrogate. Raises ValidationError."""
+    if _UNSTORABLE.search(text):
+        raise ValidationError("must not contain U+0000 or lone surrogates")
+
+
+def check_tree(value: Any, depth: int = MAX_DEPTH) -> None:
+    """The same for every text in a JSON value, and no deeper than MAX_DEPTH. Raises ValidationError."""
+    if depth == 0:
+        raise ValidationError(f"must not be nested deeper than {MAX_DEPTH}")
+    match value:
+        case str():
+            check_text(value)
+        case dict():
+            for key, item in value.items():
+                check_text(key)
+                check_tree(item, depth - 1)
+        case list():
+            for item in value:
+                check_tree(item, depth - 1)
+
+
+class Text(fields.Field[str]):
+    """A string, as it came."""
+
+    def __init__(self, *, shortest: int = 0, longest: int | None = None, **options: Any) -> None:
+        self.shortest = shortest
+        self.longest = longest
+        super().__init__(**options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string")
+        check_text(value)
+        if len(value) < self.shortest:
+            raise ValidationError(
+                "must not be empty" if self.shortest == 1 else f"must have {self.shortest} characters"
+            )
+        if self.longest is not None and len(value) > self.longest:
+            raise ValidationError(f"must have at most {self.longest} characters")
+        return value
+
+
+class Whole(fields.Field[int]):
+    """A JSON integer within bounds: not a boolean, not 1.0, not "1"."""
+
+    def __init__(self, *, least: int = 0, most: int = MAX_USER_ID, **options: Any) -> None:
+        self.least = least
+        self.most = most
+        super().__init__(**options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValidationError("must be an integer")
+        if not self.least <= value <= self.most:
+            raise ValidationError(f"must be between {self.least} and {self.most}")
+        return value
+
+
+class Truth(fields.Field[bool]):
+    """true or false, nothing that merely looks like it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false")
+        return value
+
+
+class Id(fields.Field[UUID]):
+    """A UUID in its canonical form of 36 characters."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> UUID:
+        if not isinstance(value, str) or not _UUID.fullmatch(value):
+            raise ValidationError("must be a UUID")
+        return UUID(value)
+
+
+class Free(fields.Field[Mapping[str, Any]]):
+    """A JSON object of the client's own."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        check_tree(value)
+        return value
+
+
+class UserIds(fields.Field[tuple[int, ...]]):
+    """A list of user ids, without repetitions and in the order given."""
+
+    def __init__(self, *, fewest: int = 0, most: int, **options: Any) -> None:
+        self.fewest = fewest
+        self.most = most
+        super().__init__(**options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[int, ...]:
+        if not isinstance(value, list) or not self.fewest <= len(value) <= self.most:
+            raise ValidationError(f"must be a list of {self.fewest} to {self.most} user ids")
+        for item in value:
+            if not isinstance(item, int) or isinstance(item, bool) or not 1 <= item <= MAX_USER_ID:
+                raise ValidationError("must hold user ids: integers from 1 to 2^53-1")
+        return tuple(dict.fromkeys(value))
+
+
+class Cursors(fields.Field[Mapping[UUID, int]]):
+    """`{conversation_id: change}`."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Mapping[UUID, int]:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        cursors = {}
+        for key, change in value.items():
+            if not _UUID.fullmatch(key):
+                raise InvalidConversationId(field="cursors")
+            if not isinstance(change, int) or isinstance(change, bool) or not 0 <= change <= MAX_USER_ID:
+                raise ValidationError("must hold changes: integers from 0 on")
+            cursors[UUID(key)] = change
+        return cursors
+
+
+class Command(Schema):
+    """A schema that yields `makes`."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    makes: ClassVar[type[Any]]
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        return self.makes(**data)
+
+
+class OfConversation(Command):
+    makes: ClassVar[type[Any]] = commands.OfConversation
+    conversation_id = Id(required=True)
+
+
+class OfMessage(Command):
+    makes = commands.OfMessage
+    message_id = Id(required=True)
+
+
+class Typing(OfConversation):
+    makes = commands.Typing
+    is_typing = Truth(load_default=True)
+
+
+class TypingStart(OfConversation):
+    makes = commands.Typing
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        return commands.Typing(**data, is_typing=True)
+
+
+class TypingStop(OfConversation):
+    makes = commands.Typing
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        return commands.Typing(**data, is_typing=False)
+
+
+class Attachment(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    url = Text(
+        required=True,
+        shortest=1,
+        longest=2048,
+        # Neither javascript: nor data: ever reaches a reader's browser.
+        validate=validate.Regexp(r"(https?://|/(?!/))[^\s]+\Z", error="must be an http(s) URL or a path"),
+    )
+    name = Text(longest=255)
+    size = Whole()
+    mime_type = Text(longest=127)
+
+
+class SendBody(Command):
+    """A message over REST: the path names the conversation."""
+
+    makes = commands.Send
+    content = Text(required=True)
+    message_type = Text(load_default="text", shortest=1, longest=64)
+    client_id = Text(load_default=None, allow_none=True, shortest=1, longest=64)
+    reply_to = Id(load_default=None, allow_none=True)
+    mentions = UserIds(load_default=(), most=100)
+    attachments = fields.List(
+        fields.Nested(Attachment), load_default=(), validate=validate.Length(max=10, error="must be at most 10")
+    )
+    metadata = Free(load_default=dict)
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        return self.makes(**{**data, "attachments": tuple(data["attachments"])})
+
+
+class Send(SendBody):
+    conversation_id = Id(required=True)
+
+
+class EditBody(Command):
+    makes = commands.Edit
+    content = Text(required=True)
+
+
+class Edit(EditBody):
+    message_id = Id(required=True)
+
+
+class Limit(Whole):
+    """How many: 200 where more is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(least=1, **options)
+
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> int:
+        return min(super()._deserialize(value, *rest, **options), MAX_PAGE)
+
+
+class HistoryPage(Command):
+    makes = commands.ReadHistory
+    before_seq = Whole(load_default=None, allow_none=True)
+    after_seq = Whole(load_default=None, allow_none=True)
+    limit = Limit(load_default=50)
+
+
+class ReadHistory(HistoryPage):
+    conversation_id = Id(required=True)
+
+
+class Sync(Command):
+    makes = commands.Sync
+    cursors = Cursors(required=True)
+    limit = Limit(load_default=200)
+
+
+class Presence(Command):
+    makes = commands.Presence
+    user_ids = UserIds(required=True, most=500)
+
+
+class Refresh(Command):
+    makes = commands.Refresh
+    token = Text(required=True)
+
+
+class Ping(Command):
+    makes = commands.Ping
+
+
+TITLE: Any = {"allow_none": True, "longest": 200}
+ROLES = validate.OneOf(("admin", "member", "observer"), error="must be admin, member or observer")
+
+
+class CreateConversation(Command):
+    makes = commands.CreateConversation
+    type = Text(
+        required=True,
+        validate=validate.OneOf(("direct", "group", "announcement"), error="must be direct, group or announcement"),
+    )
+    title = Text(load_default=None, **TITLE)
+    participant_ids = UserIds(required=True, most=1000)
+    metadata = Free(load_default=dict)
+    history = Text(load_default="all", validate=validate.OneOf(("all", "joined"), error="must be all or joined"))
+
+
+class UpdateConversation(Command):
+    makes = commands.UpdateConversation
+    title = Text(**TITLE)
+    metadata = Free()
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        if not data:
+            raise ValidationError("must be given, or metadata", "title")
+        return self.makes(**data, set_title="title" in data)
+
+
+class AddParticipants(Command):
+    makes = commands.AddParticipants
+    user_ids = UserIds(required=True, fewest=1, most=1000)
+    role = Text(load_default="member", validate=ROLES)
+
+
+class SetRole(Command):
+    makes = commands.SetRole
+    role = Text(required=True, validate=ROLES)
+
+
+def parse(data: str | bytes) -> dict[str, Any]:
+    """A frame's or body's JSON object. Raises InvalidJson, InvalidFrame for JSON that is no object."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        value = _parse_leniently(data)
+    if not isinstance(value, dict):
+        raise InvalidFrame("A frame must be a JSON object")
+    return value
+
+
+def _parse_leniently(data: str | bytes) -> Any:
+    # orjson takes no lone surrogates; the contract names the field that holds one, so the schema has to see it.
+    def refuse(_: str) -> None:
+        raise InvalidJson
+
+    try:
+        return json.loads(data, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise InvalidJson from None
+
+
+def ref_of(frame: Mapping[str, Any]) -> str | None:
+    """A frame's `ref`. Raises InvalidFrame."""
+    ref = frame.get("ref")
+    if ref is None:
+        return None
+    if not isinstance(ref, str) or len(ref) > MAX_REF_CHARS or _UNSTORABLE.search(ref):
+        raise InvalidFrame(f"ref must be a string of at most {MAX_REF_CHARS} characters", field="ref")
+    return ref
+
+
+def load(schema: Schema, frame: Mapping[str, Any]) -> Any:
+    """The command in a frame or body. Raises InvalidFrame, InvalidConversationId or InvalidMessageId, with the field."""
+    try:
+        return schema.load(frame)
+    except ValidationError as error:
+        raise _told(cast("dict[str, Any]", error.messages)) from None
+
+
+def _told(messages: dict[str, Any]) -> MessengerError:
+    # The first field that is wrong; a client mends one at a time.
+    field, problem = next(iter(messages.items()))
+    if field == "conversation_id":
+        return InvalidConversationId(field=field)
+    if field == "message_id":
+        return InvalidMessageId(field=field)
+    while isinstance(problem, dict):
+        problem = next(iter(problem.values()))
+    text = problem[0] if isinstance(problem, list) else str(problem)
+    if text == "Missing data for required field.":
+        text = "is required"
+    elif text == "Field may not be null.":
+        text = "must not be null"
+    return InvalidFrame(f"{field} {text}", field=field)

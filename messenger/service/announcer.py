@@ -1,0 +1,31 @@
+"""What use cases need of fan-out. They announce after the commit, never before: announcing earlier makes ghosts."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from messenger.domain.conversation import Conversation, Receipt, Role
+from messenger.domain.ids import ConversationId, UserId
+from messenger.domain.message import Message
+
+
+class Announcer(Protocol):
+    """Nothing here waits or fails."""
+
+    def changed(self, message: Message, event: str, subject: Conversation | None = None) -> None: ...
+
+    def joined(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> None: ...
+
+    def deleted(self, conversation_id: ConversationId) -> None: ...
+
+    def typing(self, conversation_id: ConversationId, user_id: UserId, *, is_typing: bool) -> None: ...
+
+    def read(self, receipt: Receipt, *, to_others: bool) -> None: ...
+
+
+class Floor(Protocol):
+    """Who is in a conversation, as far as this node's devices go; no database is asked."""
+
+    def role_of(self, conversation_id: ConversationId, user_id: UserId) -> Role | None:
+        """None for somebody who is in no such conversation."""
+
+    def is_large(self, conversation_id: ConversationId) -> bool: ...

@@ -1,0 +1,81 @@
+"""Sending, editing, deleting, reading and paging through messages."""
+
+from collections.abc import Sequence
+
+from messenger.domain.conversation import LARGE, Receipt
+from messenger.domain.ids import ConversationId, MessageId, UserId
+from messenger.domain.message import SYSTEM, Draft, Message, Sent
+from messenger.errors import ContentEmpty, ContentTooLong, Forbidden
+from messenger.protocol import frames
+from messenger.service.announcer import Announcer
+from messenger.store.lanes import Lanes
+from messenger.store.messages import MessageStore
+
+
+class Messages:
+    """`max_content_chars` counts Unicode code points."""
+
+    def __init__(self, store: MessageStore, lanes: Lanes, announcer: Announcer, *, max_content_chars: int) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._announcer = announcer
+        self._max_content_chars = max_content_chars
+
+    async def send(self, actor: UserId, draft: Draft) -> Sent:
+        """Store a message once. Raises NotParticipant, Forbidden, ContentEmpty, ContentTooLong, ClientIdConflict,
+        MessageNotFound (of `reply_to`), Unavailable."""
+        self._check(draft.content)
+        if draft.message_type == SYSTEM:
+            raise Forbidden("Only the daemon writes system messages")
+        sent = await self._lanes.append(actor, draft)
+        if not sent.duplicate:
+            self._announcer.changed(sent.message, "message.new")
+        return sent
+
+    async def edit(self, actor: UserId, message_id: MessageId, content: str) -> Message:
+        """Raises MessageNotFound, Forbidden, ContentEmpty, ContentTooLong, Unavailable."""
+        self._check(content)
+        message = await self._store.edit(actor, message_id, content)
+        self._announcer.changed(message, "message.edited")
+        return message
+
+    async def delete(self, actor: UserId, message_id: MessageId) -> Message:
+        """Leave a tombstone. Raises MessageNotFound, Forbidden, Unavailable."""
+        message = await self._store.delete(actor, message_id)
+        self._announcer.changed(message, "message.deleted")
+        return message
+
+    async def read(self, actor: UserId, message_id: MessageId) -> Receipt:
+        """Read everything up to a message, never backwards. Raises MessageNotFound, Unavailable."""
+        receipt = await self._store.mark_read(actor, message_id)
+        if receipt.moved:
+            self._announcer.read(receipt, to_others=receipt.participant_count <= LARGE)
+        return receipt
+
+    async def find(self, actor: UserId, message_id: MessageId) -> Message:
+        """Raises MessageNotFound, Unavailable."""
+        return await self._store.find(actor, message_id)
+
+    async def history(
+        self,
+        actor: UserId,
+        conversation_id: ConversationId,
+        before_seq: int | None,
+        after_seq: int | None,
+        limit: int,
+    ) -> tuple[Sequence[Message], bool]:
+        """A page in ascending `seq` that fits into one answer, and whether there is more in the direction of paging.
+
+        Raises NotParticipant, Unavailable.
+        """
+        page, more = await self._store.history(actor, conversation_id, before_seq, after_seq, limit)
+        forward = after_seq is not None and before_seq is None
+        # Cut where paging goes on.
+        kept, _ = frames.fitting(page if forward else page[::-1], frames.ANSWER_ROOM)
+        return kept if forward else kept[::-1], more or len(kept) < len(page)
+
+    def _check(self, content: str) -> None:
+        if not content.strip():
+            raise ContentEmpty(field="content")
+        if len(content) > self._max_content_chars:
+            raise ContentTooLong.over(self._max_content_chars)

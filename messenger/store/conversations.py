@@ -1,0 +1,185 @@
+"""Conversations and participants: reading them, and calling the functions that change them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from messenger.domain.conversation import (
+    Conversation,
+    ConversationType,
+    History,
+    Overview,
+    Participant,
+    Role,
+    Standing,
+)
+from messenger.domain.ids import ConversationId, UserId, uuid7
+from messenger.domain.message import Message
+from messenger.errors import NotParticipant
+from messenger.store.messages import require_participant
+from messenger.store.queries import query
+from messenger.store.rows import conversation_of, message_of, overview_of, participant_of, standing_of
+from messenger.store.session import Connection, Store
+
+
+class ConversationStore:
+    """Everything here runs as the user in question. A foreign conversation and none at all are the same NotParticipant."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
+        """Raises NotParticipant."""
+
+        async def work(connection: Connection) -> Conversation:
+            return await _find(connection, conversation_id)
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def entered(
+        self, user_id: UserId, conversation_id: ConversationId, most: int
+    ) -> tuple[Conversation, Sequence[Participant], int]:
+        """What somebody sees who enters: the conversation, its first `most` participants, his unread count."""
+
+        async def work(connection: Connection) -> tuple[Conversation, Sequence[Participant], int]:
+            conversation = await _find(connection, conversation_id)
+            participants = await connection.fetch(query("conversations.participants"), conversation_id, most)
+            reading = await connection.fetchrow(query("conversations.reading"), conversation_id)
+            return conversation, tuple(map(participant_of, participants)), reading["unread_count"]
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def reading(self, user_id: UserId, conversation_id: ConversationId) -> tuple[int, int]:
+        """`last_read_seq` and unread count. Raises NotParticipant."""
+
+        async def work(connection: Connection) -> tuple[int, int]:
+            await require_participant(connection, conversation_id)
+            row = await connection.fetchrow(query("conversations.reading"), conversation_id)
+            return row["last_read_seq"], row["unread_count"]
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def overview(
+        self, user_id: UserId, before: tuple[datetime, ConversationId] | None, limit: int
+    ) -> Sequence[Overview]:
+        """A page of the user's list, latest activity first, from below `before` on."""
+
+        async def work(connection: Connection) -> Sequence[Overview]:
+            at, conversation_id = before or (None, None)
+            return tuple(
+                map(overview_of, await connection.fetch(query("conversations.overview"), at, conversation_id, limit))
+            )
+
+        return await self._store.as_user(user_id, work)
+
+    async def standings(self, user_id: UserId) -> Sequence[Standing]:
+        """Where the user stands in every conversation of his, latest activity first."""
+
+        async def work(connection: Connection) -> Sequence[Standing]:
+            return tuple(map(standing_of, await connection.fetch(query("conversations.standings"))))
+
+        return await self._store.as_user(user_id, work)
+
+    async def participants(self, user_id: UserId, conversation_id: ConversationId) -> Sequence[Participant]:
+        """Raises NotParticipant."""
+
+        async def work(connection: Connection) -> Sequence[Participant]:
+            await require_participant(connection, conversation_id)
+            rows = await connection.fetch(query("conversations.participants"), conversation_id, None)
+            return tuple(map(participant_of, rows))
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def create(
+        self,
+        user_id: UserId,
+        type_: ConversationType,
+        title: str | None,
+        metadata: Mapping[str, Any],
+        history: History,
+        participant_ids: Sequence[UserId],
+        *,
+        provision: bool,
+    ) -> tuple[Conversation, bool, Sequence[Message]]:
+        """The conversation, whether it is new, and what its log tells of who came back. Raises UserNotFound."""
+
+        async def work(connection: Connection) -> tuple[Conversation, bool, Sequence[Message]]:
+            row = await connection.fetchrow(
+                query("conversations.create"),
+                uuid7(),
+                type_,
+                title,
+                metadata,
+                history,
+                list(participant_ids),
+                provision,
+            )
+            return await _find(connection, row["conversation_id"]), row["created"], tuple(map(message_of, row["told"]))
+
+        return await self._store.as_user(user_id, work)
+
+    async def add_participants(
+        self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        newcomers: Sequence[UserId],
+        role: Role,
+        *,
+        provision: bool,
+    ) -> Sequence[Message]:
+        """Raises NotParticipant, Forbidden, UserNotFound."""
+        return await self._tell(
+            user_id, "conversations.add_participants", conversation_id, list(newcomers), role, provision
+        )
+
+    async def set_role(
+        self, user_id: UserId, conversation_id: ConversationId, other: UserId, role: Role
+    ) -> Sequence[Message]:
+        """Raises NotParticipant, Forbidden, UserNotFound, Conflict."""
+        return await self._tell(user_id, "conversations.set_role", conversation_id, other, role)
+
+    async def remove_participant(
+        self, user_id: UserId, conversation_id: ConversationId, other: UserId
+    ) -> Sequence[Message]:
+        """Raises NotParticipant, Forbidden, UserNotFound."""
+        return await self._tell(user_id, "conversations.remove_participant", conversation_id, other)
+
+    async def update(
+        self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        *,
+        set_title: bool,
+        title: str | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> tuple[Conversation, Sequence[Message]]:
+        """The conversation as it now is, and what its log tells. Raises NotParticipant, Forbidden."""
+
+        async def work(connection: Connection) -> tuple[Conversation, Sequence[Message]]:
+            rows = await connection.fetch(query("conversations.update"), conversation_id, set_title, title, metadata)
+            return await _find(connection, conversation_id), tuple(map(message_of, rows))
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def delete(self, user_id: UserId, conversation_id: ConversationId) -> Sequence[UserId]:
+        """Who took part until now. Raises NotParticipant, Forbidden."""
+
+        async def work(connection: Connection) -> Sequence[UserId]:
+            return [row[0] for row in await connection.fetch(query("conversations.delete"), conversation_id)]
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def _tell(
+        self, user_id: UserId, name: str, conversation_id: ConversationId, *arguments: object
+    ) -> Sequence[Message]:
+        async def work(connection: Connection) -> Sequence[Message]:
+            return tuple(map(message_of, await connection.fetch(query(name), conversation_id, *arguments)))
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+
+async def _find(connection: Connection, conversation_id: ConversationId) -> Conversation:
+    row = await connection.fetchrow(query("conversations.one"), conversation_id)
+    if row is None:
+        raise NotParticipant
+    return conversation_of(row)

@@ -1,0 +1,54 @@
+"""What the daemon asks for itself: ids, numbers and times, never content."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from messenger.domain.conversation import Standing, Touched
+from messenger.domain.ids import ConversationId, UserId
+from messenger.store.queries import query
+from messenger.store.rows import standing_of, touched_of
+from messenger.store.session import Store
+
+
+class Duties:
+    """Each is one definer function of sql/functions/50_duties.sql. All raise Unavailable."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def epoch(self) -> str:
+        async with self._store.connection() as connection:
+            epoch: str = await connection.fetchval(query("duties.epoch"))
+            return epoch
+
+    async def renew_epoch(self) -> str:
+        """A new name for this database's history; the owner's only."""
+        async with self._store.connection() as connection:
+            epoch: str = await connection.fetchval(query("duties.renew_epoch"))
+            return epoch
+
+    async def horizon(self) -> int:
+        """The transaction id at which the first poll begins."""
+        async with self._store.connection() as connection:
+            horizon: int = await connection.fetchval(query("duties.horizon"))
+            return horizon
+
+    async def touched_since(self, since: int, user_ids: Iterable[UserId]) -> tuple[Sequence[Touched], int]:
+        """What changed in or after transaction `since`, and where the next poll begins."""
+        async with self._store.connection() as connection:
+            rows = await connection.fetch(query("duties.touched_since"), since, list(user_ids))
+        return [touched_of(row) for row in rows if row["conversation_id"] is not None], rows[0]["horizon"]
+
+    async def standing(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> Sequence[Standing]:
+        """Where these users stand; who is not in the conversation is left out."""
+        async with self._store.connection() as connection:
+            rows = await connection.fetch(query("duties.standing"), conversation_id, list(user_ids))
+            return tuple(map(standing_of, rows))
+
+    async def record_last_seen(self, user_id: UserId, at: datetime) -> None:
+        async with self._store.connection() as connection:
+            await connection.fetchval(query("duties.record_last_seen"), user_id, at)
+
+    async def ping(self) -> None:
+        async with self._store.connection() as connection:
+            await connection.fetchval("select 1")

@@ -1,0 +1,123 @@
+"""Messages: reading pages of the log, editing, deleting, marking read. Appending stands in lanes."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from messenger.domain.conversation import Receipt
+from messenger.domain.ids import ConversationId, MessageId, UserId
+from messenger.domain.message import Message
+from messenger.errors import Forbidden, MessageNotFound, NotParticipant
+from messenger.store.queries import query
+from messenger.store.rows import message_of, receipt_of
+from messenger.store.session import Connection, Store, translated
+
+
+class MessageStore:
+    """Everything here runs as the user in question; what he may not see does not exist."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def edit(self, user_id: UserId, message_id: MessageId, content: str) -> Message:
+        """Raises MessageNotFound, Forbidden."""
+
+        async def work(connection: Connection) -> Message:
+            message = await _locate(connection, user_id, message_id)
+            if message.sender_id != user_id:
+                raise Forbidden("Only sender can edit message")
+            row = await connection.fetchrow(query("messages.edit"), message_id, content)
+            if row is None:
+                raise Forbidden("Only sender can edit message")
+            return message_of(row)
+
+        return await self._store.as_user(user_id, work)
+
+    async def delete(self, user_id: UserId, message_id: MessageId) -> Message:
+        """Raises MessageNotFound, Forbidden."""
+
+        async def work(connection: Connection) -> Message:
+            await _locate(connection, user_id, message_id)
+            row = await connection.fetchrow(query("messages.delete"), message_id)
+            if row is None:
+                raise Forbidden("Only sender or admins can delete message")
+            return message_of(row)
+
+        return await self._store.as_user(user_id, work)
+
+    async def find(self, user_id: UserId, message_id: MessageId) -> Message:
+        """Raises MessageNotFound."""
+
+        async def work(connection: Connection) -> Message:
+            return await _locate(connection, user_id, message_id)
+
+        return await self._store.as_user(user_id, work)
+
+    async def mark_read(self, user_id: UserId, message_id: MessageId) -> Receipt:
+        """Raises MessageNotFound."""
+        async with self._store.connection() as connection:
+            with translated():
+                row = await connection.fetchrow(query("messages.mark_read"), user_id, message_id)
+            return receipt_of(row, user_id)
+
+    async def history(
+        self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        before_seq: int | None,
+        after_seq: int | None,
+        limit: int,
+    ) -> tuple[Sequence[Message], bool]:
+        """A page in ascending `seq`, and whether there is more in the direction of paging. Raises NotParticipant."""
+
+        async def work(connection: Connection) -> tuple[Sequence[Message], bool]:
+            await require_participant(connection, conversation_id)
+            # One more than asked for tells whether there is more.
+            if after_seq is not None and before_seq is None:
+                rows = await connection.fetch(query("messages.history_forward"), conversation_id, after_seq, limit + 1)
+                return tuple(map(message_of, rows[:limit])), len(rows) > limit
+            rows = await connection.fetch(
+                query("messages.history_backward"), conversation_id, before_seq or 2**62, after_seq or 0, limit + 1
+            )
+            return tuple(map(message_of, reversed(rows[:limit]))), len(rows) > limit
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def changes(
+        self, user_id: UserId, conversation_id: ConversationId, above: int, limit: int
+    ) -> Sequence[Message]:
+        """What changed above a cursor, ascending by `change`: the last state of each message. Raises NotParticipant."""
+
+        async def work(connection: Connection) -> Sequence[Message]:
+            await require_participant(connection, conversation_id)
+            return tuple(
+                map(message_of, await connection.fetch(query("messages.changes"), conversation_id, above, limit))
+            )
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def departure(self, user_id: UserId, conversation_id: ConversationId) -> Message | None:
+        """The entry that tells of the user's own leaving; None where he is in, or never was."""
+
+        async def work(connection: Connection) -> Message | None:
+            row = await connection.fetchrow(query("messages.departure"), conversation_id)
+            return row and message_of(row)
+
+        return await self._store.as_user(user_id, work)
+
+
+async def require_participant(connection: Connection, conversation_id: ConversationId) -> None:
+    """Raises NotParticipant."""
+    if await connection.fetchval("select messenger.my_first_seq($1)", conversation_id) is None:
+        raise NotParticipant
+
+
+async def _locate(connection: Connection, user_id: UserId, message_id: MessageId) -> Message:
+    """The message, and the rest of the transaction narrowed to its conversation. Raises MessageNotFound."""
+    conversation_id: UUID | None = await connection.fetchval(query("messages.conversation_of"), message_id)
+    if conversation_id is None:
+        raise MessageNotFound
+    await connection.fetchval("select messenger.enter($1, $2)", user_id, [conversation_id])
+    row = await connection.fetchrow(query("messages.find"), message_id)
+    if row is None or row["deleted_at"] is not None:
+        raise MessageNotFound
+    return message_of(row)

@@ -1,0 +1,51 @@
+-- name: epoch
+-- The name of this database's history.
+select messenger.epoch()
+
+-- name: renew_epoch
+-- Another history begins; run by the owner.
+update messenger.installation set epoch = substr(md5(gen_random_uuid()::text), 1, 12) returning epoch
+
+-- name: horizon
+-- Where the next poll has to begin.
+select messenger.horizon()
+
+-- name: touched_since
+-- What changed lately, and the horizon for the poll after this one, of one snapshot.
+select t.conversation_id, t.last_change, t.deleted, t.user_ids, h.horizon
+from (select messenger.horizon() as horizon) as h
+left join messenger.touched_since($1, $2) as t on true
+
+-- name: standing
+-- Where these users stand in one conversation.
+select * from messenger.standing($1, $2)
+
+-- name: record_last_seen
+-- When somebody was last online.
+select messenger.record_last_seen($1, $2)
+
+-- name: identity
+-- Who this connection is, and what that would bypass.
+select session_user::text as name, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
+    exists (
+        select from pg_class t join pg_namespace s on s.oid = t.relnamespace
+        where s.nspname = 'messenger' and pg_has_role(session_user, t.relowner, 'MEMBER')
+    ) as is_owner,
+    exists (select from pg_roles app where app.rolname = 'messenger_app' and pg_has_role(session_user, app.oid, 'USAGE')) as is_app,
+    current_setting('server_version_num')::integer as server_version,
+    to_regclass('messenger.schema_migrations') is not null as has_schema
+from pg_roles r where r.rolname = session_user
+
+-- name: tables
+-- Every table, and whether row-level security is on and forced.
+select c.relname::text as name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'messenger' and c.relkind in ('r', 'p') order by c.relname
+
+-- name: applied
+-- What of sql/ this database holds.
+select version, digest from messenger.applied_migrations()
+
+-- name: clock
+-- The database's time.
+select clock_timestamp()

@@ -1,0 +1,154 @@
+"""The connection pool, and the transaction that row-level security sees as one user.
+
+Waits are bounded everywhere; whatever keeps the database from answering comes out as Unavailable.
+No setting outlives its transaction, so connections go back to the pool without a reset.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+import orjson
+
+from messenger.domain.ids import ConversationId, UserId
+from messenger.errors import (
+    Conflict,
+    Forbidden,
+    MessageNotFound,
+    MessengerError,
+    NotParticipant,
+    Unavailable,
+    UserNotFound,
+)
+
+T = TypeVar("T")
+# A pool's connection behaves as a connection; asyncpg is not typed.
+Connection: TypeAlias = Any
+
+ACQUIRE_S = 2.0
+COMMAND_S = 5.0
+POOL_SIZE = 10
+ATTEMPTS = 3
+SERVER_SETTINGS = {
+    "application_name": "messenger",
+    "statement_timeout": "5000",
+    "lock_timeout": "2000",
+    "idle_in_transaction_session_timeout": "10000",
+    "timezone": "UTC",
+}
+# What messenger.fail() says, as the error that a client is told.
+FAILURES: dict[str, type[MessengerError]] = {
+    error.code: error for error in (NotParticipant, MessageNotFound, Forbidden, UserNotFound, Conflict)
+}
+# The transaction lost a race and may run again: deadlock, serialisation.
+RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    *RACES,
+    OSError,  # TimeoutError is one
+)
+
+
+def failure(code: str, message: str = "") -> MessengerError:
+    """The error of a code that SQL gave."""
+    return FAILURES.get(code, MessengerError)(message or None)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What asyncpg raises, as our errors. Anything unforeseen passes through as it is."""
+    try:
+        yield
+    except (asyncpg.DataError, asyncpg.UnsupportedClientFeatureError):
+        raise  # interface errors too, but of our making and not of the connection's
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == "MG001":
+            raise failure(str(error.args[0]), error.detail or "") from None
+        if isinstance(error, asyncpg.InsufficientPrivilegeError):
+            raise Forbidden from error
+        if isinstance(error, AWAY):
+            raise Unavailable from error
+        raise
+    except AWAY as error:
+        raise Unavailable from error
+
+
+async def _prepare(connection: Connection) -> None:
+    # In binary, jsonb is one byte of version before the text; composites with it decode in binary only.
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+    )
+
+
+async def _keep(connection: Connection) -> None:
+    """Instead of asyncpg's RESET ALL, a round trip: settings here live no longer than their transaction."""
+
+
+class Store:
+    """A pool of connections, and the two ways to use one: as a user, or for a duty of the daemon."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, database_url: str) -> AsyncIterator["Store"]:
+        """A store on its own pool, closed at the end. Raises Unavailable where the database does not answer."""
+        with translated():
+            pool = await asyncpg.create_pool(
+                database_url,
+                min_size=2,
+                max_size=POOL_SIZE,
+                command_timeout=COMMAND_S,
+                timeout=ACQUIRE_S,
+                server_settings=SERVER_SETTINGS,
+                init=_prepare,
+                reset=_keep,
+            )
+        try:
+            yield cls(pool)
+        finally:
+            try:
+                async with asyncio.timeout(COMMAND_S):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection on nobody's behalf: row-level security shows it nothing. Raises Unavailable."""
+        with translated():
+            async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
+                yield connection
+
+    async def as_user(self, user_id: UserId, work: Callable[[Connection], Awaitable[T]], *scope: ConversationId) -> T:
+        """Run `work` in one transaction in which row-level security sees `user_id`, narrowed to `scope` where given.
+
+        A transaction that lost a race runs again, so `work` must do nothing but SQL. Raises our errors.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self.connection() as connection, connection.transaction():
+                    # In a statement of its own: a query that set it itself might be judged before it did.
+                    await connection.fetchval("select messenger.enter($1, $2)", user_id, list(scope) or None)
+                    return await work(connection)
+            except Unavailable as error:
+                if attempt == ATTEMPTS or not isinstance(error.__cause__, RACES):
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter is no secret
+        raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,165 @@
+"""What a device may ask for: frame type → schema → use case. The table at the end is the router."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema
+
+from messenger.domain.message import Draft
+from messenger.errors import NotParticipant, Unauthorized
+from messenger.protocol import commands, frames, schemas
+from messenger.protocol.frames import Json
+from messenger.transport.context import Context
+from messenger.transport.device import Device
+
+# The reason for which a device watches those whom it named in a `presence` frame.
+PRESENCE = "presence"
+
+
+async def subscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
+    conversation_id = command.conversation_id
+    conversation, participants, unread_count = await context.conversations.entered(device.user_id, conversation_id)
+    hub = context.node.hub
+    if not await context.node.repair.brought_in(conversation_id, device.user_id):
+        raise NotParticipant
+    large = hub.is_large(conversation_id)
+    user_ids = [participant.user_id for participant in participants]
+    # Watch before asking who is online: a transition in between would vanish.
+    hub.subscribe(device, hub.feeds[conversation_id], () if large else user_ids)
+    online = await context.node.presence.online_of(user_ids)
+    return {
+        "type": "subscribed",
+        "conversation_id": conversation_id,
+        "conversation": frames.own_conversation(conversation),
+        "participants": [
+            frames.participant(participant, online=participant.user_id in online) for participant in participants
+        ],
+        "last_seq": conversation.last_seq,
+        "last_change": conversation.last_change,
+        "unread_count": unread_count,
+    }
+
+
+async def unsubscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
+    feed = context.node.hub.feeds.get(command.conversation_id)
+    if feed is not None:
+        context.node.hub.unsubscribe(device, feed)
+    return {"type": "unsubscribed", "conversation_id": command.conversation_id}
+
+
+async def type_(context: Context, device: Device, command: commands.Typing) -> None:
+    if not await context.node.repair.brought_in(command.conversation_id, device.user_id):
+        raise NotParticipant
+    context.typing.note(device, device.user_id, command.conversation_id, is_typing=command.is_typing)
+
+
+async def send(context: Context, device: Device, command: commands.Send) -> Json:
+    context.message_rates.take(device.user_id)
+    return frames.sent(await context.messages.send(device.user_id, draft_of(command)))
+
+
+async def edit(context: Context, device: Device, command: commands.Edit) -> Json:
+    assert command.message_id is not None
+    message = await context.messages.edit(device.user_id, command.message_id, command.content)
+    return frames.ack("message.edit", message.conversation_id, message.id, message.change)
+
+
+async def delete(context: Context, device: Device, command: commands.OfMessage) -> Json:
+    message = await context.messages.delete(device.user_id, command.message_id)
+    return frames.ack("message.delete", message.conversation_id, message.id, message.change)
+
+
+async def read(context: Context, device: Device, command: commands.OfMessage) -> Json:
+    return frames.read_confirmed(await context.messages.read(device.user_id, command.message_id))
+
+
+async def history(context: Context, device: Device, command: commands.ReadHistory) -> Json:
+    assert command.conversation_id is not None
+    messages, more = await context.messages.history(
+        device.user_id, command.conversation_id, command.before_seq, command.after_seq, command.limit
+    )
+    return frames.history(command.conversation_id, messages, more=more)
+
+
+async def sync(context: Context, device: Device, command: commands.Sync) -> Json:
+    caught = await context.sync.catch_up(device.user_id, command.cursors, command.limit)
+    return {
+        "type": "sync",
+        "conversations": [frames.caught_up(item) for item in caught.conversations],
+        "epoch": context.epoch,
+        "more": caught.more,
+        "removed": list(caught.removed),
+    }
+
+
+async def presence(context: Context, device: Device, command: commands.Presence) -> Json:
+    # Somebody one shares nothing with is told as offline, and is not watched.
+    visible = await context.users.visible(device.user_id, command.user_ids)
+    last_seen = {user.id: user.last_seen_at for user in visible}
+    context.node.hub.watches.watch(device, PRESENCE, last_seen)
+    online = await context.node.presence.online_of(last_seen)
+    users: list[Json] = [
+        {"user_id": user_id, "online": user_id in online, "last_seen_at": last_seen.get(user_id)}
+        for user_id in command.user_ids
+    ]
+    for told in users:
+        if told["user_id"] == device.user_id:
+            told["devices"] = await context.node.presence.devices_of(device.user_id)
+    return {"type": "presence", "users": users}
+
+
+async def refresh(context: Context, device: Device, command: commands.Refresh) -> Json:
+    if context.authenticator.is_off:
+        return {"type": "auth.refreshed", "expires_at": None}
+    identity = await context.authenticator.of_token(command.token)
+    if identity.user_id != device.user_id or identity.expires_at is None:
+        raise Unauthorized("user_mismatch")
+    device.expires_at, device.warned = identity.expires_at, False
+    return {"type": "auth.refreshed", "expires_at": datetime.fromtimestamp(identity.expires_at, UTC)}
+
+
+async def ping(_: Context, __: Device, ___: commands.Ping) -> Json:
+    return {"type": "pong", "timestamp": frames.now()}
+
+
+def draft_of(command: commands.Send) -> Draft:
+    """The message that a frame or body asks for."""
+    assert command.conversation_id is not None
+    return Draft(
+        conversation_id=command.conversation_id,
+        content=command.content,
+        message_type=command.message_type,
+        client_id=command.client_id,
+        reply_to=command.reply_to,
+        mentions=command.mentions,
+        attachments=command.attachments,
+        metadata=command.metadata,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the router; the use case returns its direct answer, or nothing."""
+
+    schema: Schema
+    use_case: Callable[[Context, Device, Any], Awaitable[Json | None]]
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "subscribe": Entry(schemas.OfConversation(), subscribe),
+    "unsubscribe": Entry(schemas.OfConversation(), unsubscribe),
+    "typing": Entry(schemas.Typing(), type_),
+    "typing.start": Entry(schemas.TypingStart(), type_),
+    "typing.stop": Entry(schemas.TypingStop(), type_),
+    "message.send": Entry(schemas.Send(), send),
+    "message.edit": Entry(schemas.Edit(), edit),
+    "message.delete": Entry(schemas.OfMessage(), delete),
+    "message.read": Entry(schemas.OfMessage(), read),
+    "history": Entry(schemas.ReadHistory(), history),
+    "sync": Entry(schemas.Sync(), sync),
+    "presence": Entry(schemas.Presence(), presence),
+    "auth.refresh": Entry(schemas.Refresh(), refresh),
+    "ping": Entry(schemas.Ping(), ping),
+}

@@ -1,0 +1,49 @@
+"""The demo client at `/`: static files out of the package, and what the page has to know."""
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from aiohttp import web
+
+from messenger.transport.context import context
+from messenger.transport.rest import bodies
+
+# The people whom `messenger demo` makes.
+PEOPLE = {1: "Alice", 2: "Bob", 3: "Chiara", 4: "Dae-jung"}
+CONTENT_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
+
+
+async def index(_: web.Request) -> web.Response:
+    return _file(files("messenger.demo") / "index.html")
+
+
+async def static(request: web.Request) -> web.Response:
+    found: Traversable = files("messenger.demo")
+    for part in request.match_info["path"].split("/"):
+        # Nothing hidden, nothing above, nothing that is no page's file.
+        if not part or part.startswith(".") or "\\" in part or "\x00" in part:
+            raise web.HTTPNotFound
+        found = found / part
+    if not found.is_file():
+        raise web.HTTPNotFound
+    return _file(found)
+
+
+async def config(request: web.Request) -> web.Response:
+    is_off = context(request).authenticator.is_off
+    people = [{"id": user_id, "name": name} for user_id, name in PEOPLE.items()]
+    return bodies.answer({"auth": "off" if is_off else "jwt", "users": people if is_off else []})
+
+
+def _file(found: Traversable) -> web.Response:
+    content_type = CONTENT_TYPES.get("." + found.name.rpartition(".")[2])
+    if content_type is None:
+        raise web.HTTPNotFound
+    return web.Response(
+        body=found.read_bytes(), content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
+    )

@@ -1,0 +1,101 @@
+"""Outgoing side of one socket. `push` never waits; a device that does not read is closed as slow.
+
+Bytes go straight to the transport: no task and no queue of our own. The transport's write buffer is the queue.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiohttp import WSMsgType, web
+
+from messenger.domain.ids import ConversationId, UserId
+from messenger.protocol import frames
+from messenger.transport.close import FRAME_TOO_LARGE, SLOW_CONSUMER, Close
+
+log = structlog.get_logger(__name__)
+
+# Given up where the close frame is not read within this time.
+FAREWELL_S = 5.0
+
+
+class Socket(web.WebSocketResponse):
+    """aiohttp's socket, which says why when it closes a frame that is too large."""
+
+    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
+        if code == FRAME_TOO_LARGE.code and not message:
+            message = FRAME_TOO_LARGE.reason.encode()
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class Device:
+    """One socket of one user. Compared by identity."""
+
+    def __init__(
+        self,
+        user_id: UserId,
+        device_id: str,
+        connection_id: str,
+        socket: Socket,
+        transport: asyncio.Transport,
+        max_queue_bytes: int,
+    ) -> None:
+        self.user_id = user_id
+        self.device_id = device_id
+        self.connection_id = connection_id
+        self.heard_at = asyncio.get_running_loop().time()
+        self.expires_at: float | None = None
+        self.warned = False
+        self.subscriptions: set[ConversationId] = set()
+        self._socket = socket
+        self._transport = transport
+        self._max_queue_bytes = max_queue_bytes
+        self._closing: Close | None = None
+        self._farewell: asyncio.Task[None] | None = None
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing is not None
+
+    def push(self, frame: bytes) -> None:
+        """Hand over a whole WebSocket frame. Never waits."""
+        if self._closing is not None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() + len(frame) > self._max_queue_bytes:
+            log.info("slow consumer", user_id=self.user_id, connection_id=self.connection_id)
+            self.close(SLOW_CONSUMER)
+            return
+        self._transport.write(frame)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Push one event of this device's own."""
+        self.push(frames.text_frame(frames.encode(event)))
+
+    async def answer(self, told: dict[str, Any]) -> None:
+        """A direct answer, which may be large: waits until the socket has taken what stands before it, and so holds back
+        the device's own reading meanwhile."""
+        if self._closing is None:
+            await self._socket.send_frame(frames.encode(told), WSMsgType.TEXT)
+
+    def close(self, why: Close) -> None:
+        """Say goodbye and go; the connection is cut where the device does not take even that. Never waits."""
+        if self._closing is None:
+            self._closing = why
+            self._farewell = asyncio.create_task(self._say_goodbye(why), name="farewell")
+
+    def abandon(self) -> None:
+        """Cut the connection: nobody is there to say goodbye to."""
+        self._transport.abort()
+
+    async def closed(self) -> None:
+        """Wait until a goodbye that was begun is over."""
+        if self._farewell is not None:
+            await asyncio.wait([self._farewell])
+
+    async def _say_goodbye(self, why: Close) -> None:
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self._socket.close(code=why.code, message=why.reason.encode())
+        except (TimeoutError, ConnectionError):
+            # Without it a stalled peer holds descriptor and buffer for minutes.
+            self._transport.abort()

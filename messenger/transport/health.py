@@ -1,0 +1,37 @@
+"""For whoever watches the daemon: does it live, is it ready, what does it count."""
+
+from aiohttp import web
+
+from messenger.errors import Unavailable
+from messenger.transport.context import context
+from messenger.transport.rest import bodies
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """The process lives."""
+    return bodies.answer({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """503 while the database is away or the daemon drains; a bus that is away is only told."""
+    here = context(request)
+    try:
+        await here.duties.ping()
+        database = "ok"
+    except Unavailable:
+        database = "away"
+    ready = database == "ok" and not here.is_draining
+    return bodies.answer(
+        {
+            "status": "draining" if here.is_draining else "ready" if ready else "unready",
+            "database": database,
+            "bus": "ok" if here.node.bus.is_healthy else "degraded",
+        },
+        200 if ready else 503,
+    )
+
+
+async def stats(request: web.Request) -> web.Response:
+    """What this node counts, and the cluster."""
+    node = context(request).node
+    return bodies.answer({**node.figures(), "cluster": await node.cluster_figures()})

@@ -1,0 +1,40 @@
+"""/users: oneself, and those with whom one shares a conversation."""
+
+from aiohttp import web
+
+from messenger.errors import UserNotFound
+from messenger.protocol import frames
+from messenger.transport.context import context
+from messenger.transport.rest import bodies
+
+MOST = 500
+
+
+async def me(request: web.Request) -> web.Response:
+    user_id = await bodies.actor(request)
+    found = await context(request).users.visible(user_id, [user_id])
+    if not found:
+        raise UserNotFound
+    return bodies.answer(frames.user(found[0], own=True))
+
+
+async def list_(request: web.Request) -> web.Response:
+    user_id = await bodies.actor(request)
+    found = await context(request).users.visible(user_id, bodies.user_ids(request, "ids", MOST))
+    return bodies.answer({"users": [frames.user(user, own=user.id == user_id) for user in found]})
+
+
+async def presence(request: web.Request) -> web.Response:
+    """Who of these is online; somebody one shares nothing with is told as offline."""
+    user_id = await bodies.actor(request)
+    here = context(request)
+    wanted = bodies.user_ids(request, "user_ids", MOST)
+    last_seen = {user.id: user.last_seen_at for user in await here.users.visible(user_id, wanted)}
+    online = await here.node.presence.online_of(last_seen)
+    return bodies.answer(
+        {
+            "users": [
+                {"user_id": other, "online": other in online, "last_seen_at": last_seen.get(other)} for other in wanted
+            ]
+        }
+    )

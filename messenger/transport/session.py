@@ -1,0 +1,81 @@
+"""The incoming side of one device: a frame becomes a command, a command an answer, a failure an error frame."""
+
+import asyncio
+import secrets
+from collections import deque
+
+import structlog
+
+from messenger.errors import (
+    InvalidConversationId,
+    InvalidFrame,
+    InvalidJson,
+    InvalidMessageId,
+    MessengerError,
+    UnknownType,
+)
+from messenger.protocol import frames, schemas
+from messenger.transport import close
+from messenger.transport.commands import COMMANDS
+from messenger.transport.context import Context
+from messenger.transport.device import Device
+from messenger.transport.limits import Bucket
+
+log = structlog.get_logger(__name__)
+
+# This many bad frames within this time, and the device is closed (protocol.md §4).
+BAD_FRAMES = 20
+BAD_FRAMES_S = 10.0
+BAD = (InvalidJson, InvalidFrame, InvalidConversationId, InvalidMessageId)
+
+
+class Session:
+    """Frames are handled one after another: what a device says keeps its order."""
+
+    def __init__(self, context: Context, device: Device) -> None:
+        self._context = context
+        self._device = device
+        self._frames = Bucket(context.config.rate_frames)
+        self._bad: deque[float] = deque(maxlen=BAD_FRAMES)
+
+    async def hear(self, text: str | None) -> None:
+        """One frame; None for a binary one."""
+        ref: str | None = None
+        try:
+            self._frames.take()
+            if text is None:
+                raise InvalidFrame("Frames must be text")
+            frame = schemas.parse(text)
+            ref = schemas.ref_of(frame)
+            kind = frame.get("type")
+            if not isinstance(kind, str):
+                raise InvalidFrame("type is required and must be a string", field="type")
+            entry = COMMANDS.get(kind)
+            if entry is None:
+                self._unknown(kind, ref)
+                return
+            command = schemas.load(entry.schema, frame)
+            answer = await entry.use_case(self._context, self._device, command)
+        except MessengerError as error:
+            if isinstance(error, BAD):
+                self._count_bad()
+            answer = frames.error(error)
+        except Exception:
+            # What nobody foresaw: its text stays here, under an id that the client can name.
+            reference = secrets.token_hex(6)
+            log.exception("frame failed", id=reference, user_id=self._device.user_id)
+            answer = frames.error(MessengerError(f"Internal error ({reference})"))
+        if answer is not None:
+            await self._device.answer(answer if ref is None else answer | {"ref": ref})
+
+    def _unknown(self, kind: str, ref: str | None) -> None:
+        self._context.unknown_types += 1
+        log.info("unknown type", type=kind[:64], user_id=self._device.user_id)
+        if ref is not None:
+            raise UnknownType(f"Unknown type: {kind[:64]}")
+
+    def _count_bad(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._bad.append(now)
+        if len(self._bad) == BAD_FRAMES and now - self._bad[0] <= BAD_FRAMES_S:
+            self._device.close(close.PROTOCOL_ERROR)

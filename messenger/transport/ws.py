@@ -1,0 +1,134 @@
+"""The socket endpoint: `/ws/{user_id}`. Handshake, admission, read loop, farewell, in this order on one screen."""
+
+import asyncio
+import logging
+import re
+import secrets
+
+import structlog
+from aiohttp import WSMsgType, web
+
+from messenger.errors import MessengerError, Unauthorized
+from messenger.protocol import frames
+from messenger.transport import close, origins
+from messenger.transport.auth import Identity
+from messenger.transport.close import Close
+from messenger.transport.context import Context, context
+from messenger.transport.device import Device, Socket
+from messenger.transport.session import Session
+
+log = structlog.get_logger(__name__)
+# aiohttp would print the offered subprotocols, and with them a token, where none of them is ours.
+logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+
+_DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+async def open_socket(request: web.Request) -> web.StreamResponse:
+    """One device's life."""
+    here = context(request)
+    if not origins.is_allowed(request, here.config):
+        raise web.HTTPForbidden(text="Origin not allowed")
+    socket = Socket(
+        protocols=(frames.PROTOCOL,),
+        autoping=False,
+        compress=False,
+        # aiohttp refuses from this size on, we from one byte more than allowed.
+        max_msg_size=here.config.max_frame_bytes + 1,
+        timeout=5,
+    )
+    if not socket.can_prepare(request).ok:
+        return web.Response(status=426, headers={"Upgrade": "websocket"}, text="Upgrade to WebSocket")
+    await socket.prepare(request)
+    here.open_sockets += 1
+    try:
+        await _serve(request, here, socket)
+    finally:
+        here.open_sockets -= 1
+    return socket
+
+
+async def _serve(request: web.Request, here: Context, socket: Socket) -> None:
+    refusal: Close | None = None
+    if here.is_draining:
+        refusal = close.DRAINING
+    elif here.open_sockets > here.config.max_connections:
+        refusal = close.OVERLOADED
+    else:
+        try:
+            identity = await here.authenticator.of_path(request, request.match_info["user_id"])
+        except Unauthorized as error:
+            refusal = close.unauthorized(error.reason or "token_invalid")
+        except MessengerError:
+            refusal = close.OVERLOADED
+    if refusal is not None:
+        await socket.close(code=refusal.code, message=refusal.reason.encode())
+        return
+    device = _device(request, here, socket, identity)
+    try:
+        if await _admit(here, device):
+            await _read(here, device, socket)
+    except MessengerError:
+        device.close(close.OVERLOADED)
+    finally:
+        here.devices.discard(device)
+        here.typing.dismiss(device)
+        # Shielded: a handler that is cancelled must still give everything back.
+        await asyncio.shield(_dismiss(here, device))
+
+
+def _device(request: web.Request, here: Context, socket: Socket, identity: Identity) -> Device:
+    named = request.query.get("device", "")
+    assert isinstance(request.transport, asyncio.Transport)
+    device = Device(
+        identity.user_id,
+        named if _DEVICE_NAME.fullmatch(named) else f"d-{secrets.token_hex(6)}",
+        secrets.token_hex(8),
+        socket,
+        request.transport,
+        here.config.max_queue_bytes,
+    )
+    device.expires_at = identity.expires_at
+    return device
+
+
+async def _admit(here: Context, device: Device) -> bool:
+    def greet() -> None:
+        here.devices.add(device)
+        device.tell(
+            frames.connected(
+                device.user_id, device.device_id, device.connection_id, here.config.heartbeat_s, here.epoch
+            )
+        )
+
+    count = await here.node.presence.arrive(device.user_id, device.connection_id)
+    count = count or len(here.node.hub.devices_of(device.user_id)) + 1
+    if count > here.config.max_devices_per_user:
+        device.close(close.TOO_MANY_CONNECTIONS)
+        return False
+    await here.node.reception.admit(device, greet)
+    return True
+
+
+async def _read(here: Context, device: Device, socket: Socket) -> None:
+    session = Session(here, device)
+    loop = asyncio.get_running_loop()
+    async for message in socket:
+        device.heard_at = loop.time()
+        match message.type:
+            case WSMsgType.TEXT:
+                await session.hear(message.data)
+            case WSMsgType.BINARY:
+                await session.hear(None)
+            case WSMsgType.PING:
+                device.push(frames.pong_frame(message.data))
+            case WSMsgType.ERROR:
+                return
+        if device.is_closing:
+            return
+
+
+async def _dismiss(here: Context, device: Device) -> None:
+    await here.node.reception.dismiss(device)
+    await here.node.presence.leave(device.connection_id)
+    await device.closed()

@@ -1,0 +1,1 @@
+"""The database as SQL: migrations, functions, policies. Read by messenger.store.migrate."""

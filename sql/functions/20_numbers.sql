@@ -1,0 +1,78 @@
+-- Numbers are a law of the table: whoever writes a message, its trigger takes them, under the lock of the conversation's head.
+
+-- Take the next change, and the next seq for a new entry; the lock lasts until commit, so number order is commit order.
+-- Raises not_participant, alike for a foreign conversation and for none. Not granted: only the trigger calls it.
+create or replace function messenger.take_numbers(
+    p_conversation_id uuid, p_new_entry boolean, out seq bigint, out change bigint
+)
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    -- Before the lock, so that a stranger holds up nobody; and after it, because he may have been removed meanwhile.
+    if messenger.my_first_seq(p_conversation_id) is null then
+        perform messenger.fail('not_participant');
+    end if;
+    update messenger.conversation_heads h
+    set last_seq = h.last_seq + p_new_entry::integer,
+        last_change = h.last_change + 1,
+        active_at = clock_timestamp(),
+        touched = pg_current_xact_id()
+    where h.conversation_id = p_conversation_id
+    returning h.last_seq, h.last_change into take_numbers.seq, take_numbers.change;
+    if messenger.my_first_seq(p_conversation_id) is null then
+        perform messenger.fail('not_participant');
+    end if;
+end
+$$;
+
+create or replace function messenger.number_message() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    taken record;
+begin
+    if tg_op = 'INSERT' then
+        if new.reply_to is not null and messenger.conversation_of_message(new.reply_to) is distinct from new.conversation_id then
+            perform messenger.fail('message_not_found');
+        end if;
+        taken := messenger.take_numbers(new.conversation_id, true);
+        new.seq := taken.seq;
+        new.created_at := clock_timestamp();
+    else
+        taken := messenger.take_numbers(old.conversation_id, false);
+        new.seq := old.seq;
+    end if;
+    new.change := taken.change;
+    return new;
+end
+$$;
+
+-- A tombstone never changes; without this an author could raise his message from the dead.
+create or replace function messenger.keep_tombstone() returns trigger
+language plpgsql
+as $$
+begin
+    perform messenger.fail('message_not_found');
+end
+$$;
+
+create or replace trigger a_keep_tombstone before update on messenger.messages
+for each row when (old.deleted_at is not null) execute function messenger.keep_tombstone();
+
+create or replace trigger b_number_message before insert or update on messenger.messages
+for each row execute function messenger.number_message();
+
+-- The head remembers how many take part.
+create or replace function messenger.count_participants() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    update messenger.conversation_heads h
+    set participant_count = h.participant_count + case tg_op when 'INSERT' then 1 else -1 end
+    where h.conversation_id = coalesce(new.conversation_id, old.conversation_id);
+    return null;
+end
+$$;
+
+create or replace trigger count_participants after insert or delete on messenger.conversation_participants
+for each row execute function messenger.count_participants();

@@ -1,0 +1,122 @@
+-- Writing messages. These run as the caller: row-level security judges every row.
+
+-- My own message of a client_id, visible or not any more, so that a retry never makes a second one.
+create or replace function messenger.my_message_by_client_id(p_conversation_id uuid, p_client_id text)
+returns setof messenger.messages
+language sql stable security definer set search_path = '' rows 1
+as $$
+    select m.* from messenger.messages m
+    where m.conversation_id = p_conversation_id
+        and m.sender_id = messenger.current_user_id()
+        and m.client_id = p_client_id
+        and messenger.my_first_seq(p_conversation_id) is not null
+$$;
+
+-- Store a batch. Each item is judged on its own as its own sender; a bad one takes no other down.
+-- outcome: appended, duplicate, locked (somebody held the conversation: send it alone), or an error's code.
+create or replace function messenger.append_messages(
+    p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[],
+    p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[]
+)
+returns table (item integer, outcome text, message messenger.messages)
+language plpgsql
+as $$
+declare
+    mentioned bigint[];
+begin
+    -- In a batch, a conversation that somebody holds is not waited for long: its item goes alone afterwards.
+    if array_length(p_ids, 1) > 1 then
+        perform set_config('lock_timeout', '100ms', true);
+    end if;
+    -- In the order of conversations: two batches that lock the same ones in another order would wait for each other.
+    for item in select n from generate_subscripts(p_ids, 1) as n order by p_conversation_ids[n], n loop
+        message := null;
+        begin
+            perform messenger.enter(p_sender_ids[item], array[p_conversation_ids[item]]);
+            if p_client_ids[item] is not null then
+                select m.* into message
+                from messenger.my_message_by_client_id(p_conversation_ids[item], p_client_ids[item]) as m;
+            end if;
+            if message.id is null then
+                mentioned := messenger.mentionable(p_conversation_ids[item], p_mentions -> (item - 1));
+                insert into messenger.messages (
+                    conversation_id, id, sender_id, client_id, request_digest, content, message_type,
+                    reply_to, mentions, attachments, metadata
+                ) values (
+                    p_conversation_ids[item], p_ids[item], p_sender_ids[item], p_client_ids[item], p_digests[item],
+                    p_contents[item], p_types[item], p_replies[item], mentioned, p_attachments[item], p_metadata[item]
+                )
+                returning messages.* into message;
+                outcome := 'appended';
+            end if;
+        exception
+            when sqlstate 'MG001' then
+                outcome := sqlerrm;
+            when insufficient_privilege then
+                outcome := 'forbidden';
+            when lock_not_available then
+                outcome := 'locked';
+            when unique_violation then
+                -- The same client_id, committed by another node while this item waited for the numbers.
+                select m.* into message
+                from messenger.my_message_by_client_id(p_conversation_ids[item], p_client_ids[item]) as m;
+        end;
+        if message.id is not null and message.id <> p_ids[item] then
+            outcome := case when message.request_digest = p_digests[item] then 'duplicate' else 'client_id_conflict' end;
+        end if;
+        return next;
+    end loop;
+end
+$$;
+
+-- Of the ids that a sender mentions, those that take part, in his order.
+create or replace function messenger.mentionable(p_conversation_id uuid, p_user_ids jsonb) returns bigint[]
+language plpgsql stable
+as $$
+begin
+    if p_user_ids is null or jsonb_array_length(p_user_ids) = 0 then
+        return '{}';
+    end if;
+    return (
+        select coalesce(array_agg(p.user_id order by wanted.place), '{}')
+        from jsonb_array_elements_text(p_user_ids) with ordinality as wanted (user_id, place)
+        join messenger.conversation_participants p
+            on p.conversation_id = p_conversation_id and p.user_id = wanted.user_id::bigint
+    );
+end
+$$;
+
+-- Read everything up to a message; never backwards.
+create or replace function messenger.mark_read(p_user_id bigint, p_message_id uuid)
+returns table (
+    conversation_id uuid, message_id uuid, last_read_seq bigint, read_at timestamptz,
+    unread_count bigint, moved boolean, participant_count integer
+)
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+    target uuid;
+    target_seq bigint;
+begin
+    perform messenger.enter(p_user_id);
+    target := messenger.conversation_of_message(p_message_id);
+    if target is null then
+        perform messenger.fail('message_not_found');
+    end if;
+    perform messenger.enter(p_user_id, array[target]);
+    select m.seq into target_seq from messenger.messages m where m.conversation_id = target and m.id = p_message_id;
+    insert into messenger.read_receipts as r (conversation_id, user_id, message_id, last_read_seq)
+    values (target, p_user_id, p_message_id, target_seq)
+    on conflict (conversation_id, user_id) do update
+        set message_id = excluded.message_id, last_read_seq = excluded.last_read_seq, read_at = clock_timestamp()
+        where r.last_read_seq < excluded.last_read_seq;
+    moved := found;
+    return query
+        select r.conversation_id, r.message_id, r.last_read_seq, r.read_at,
+            messenger.my_unread_count(r.conversation_id, r.last_read_seq), moved, h.participant_count
+        from messenger.read_receipts r
+        join messenger.conversation_heads h on h.conversation_id = r.conversation_id
+        where r.conversation_id = target and r.user_id = p_user_id;
+end
+$$;

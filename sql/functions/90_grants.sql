@@ -1,0 +1,20 @@
+-- What the daemon may call. Everything else is closed, the functions marked "Not granted" above all.
+
+revoke all on all functions in schema messenger from public, messenger_app;
+grant execute on function
+    messenger.current_user_id(), messenger.current_scope(), messenger.enter(bigint, uuid[]), messenger.fail(text, text),
+    messenger.my_conversation_ids(), messenger.my_posting_conversation_ids(), messenger.my_administered_conversation_ids(),
+    messenger.my_cut_conversation_ids(), messenger.my_first_seq(uuid), messenger.conversation_of_message(uuid),
+    messenger.my_unread_count(uuid, bigint),
+    messenger.my_message_by_client_id(uuid, text), messenger.mentionable(uuid, jsonb), messenger.mark_read(bigint, uuid),
+    messenger.append_messages(
+        bigint[], uuid[], uuid[], text[], bytea[], text[], text[], uuid[], jsonb, jsonb[], jsonb[]
+    ),
+    messenger.create_conversation(uuid, text, text, jsonb, text, bigint[], boolean),
+    messenger.add_participants(uuid, bigint[], text, boolean), messenger.set_role(uuid, bigint, text),
+    messenger.remove_participant(uuid, bigint), messenger.my_departure(uuid),
+    messenger.update_conversation(uuid, boolean, text, jsonb), messenger.delete_conversation(uuid),
+    messenger.epoch(), messenger.applied_migrations(), messenger.horizon(), messenger.touched_since(xid8, bigint[]),
+    messenger.standing(uuid, bigint[]), messenger.arrive(bigint, text, text, bigint, boolean),
+    messenger.user_by_external_id(text), messenger.record_last_seen(bigint, timestamptz)
+to messenger_app;
