@@ -99,7 +99,7 @@ def encode(envelope: Envelope, origin: str) -> bytes:
         case Personal(body):
             return orjson.dumps([VERSION, "personal", origin]) + b"\n" + body
         case Joined(conversation_id):
-            return orjson.dumps([VERSION, "joined", origin, conversation_id])
+            return orjson.dumps([VERSION, "joined", origin, str(conversation_id)])
         case Deleted(body):
             return orjson.dumps([VERSION, "deleted", origin]) + b"\n" + body
 

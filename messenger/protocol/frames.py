@@ -4,6 +4,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -25,7 +26,14 @@ Json = dict[str, Any]
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """JSON as it goes over the wire: times in UTC with `Z`, ids as text."""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+    return orjson.dumps(value, default=_uuid, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+
+
+def _uuid(value: object) -> str:
+    # asyncpg's UUID is a subclass, which orjson does not take for one.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -1,0 +1,76 @@
+"""The stage: real PostgreSQL and Redis, started once; a database of its own for each test, cloned from a migrated one."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import asyncpg
+import pytest
+
+from messenger.embedded import embedded_servers
+from messenger.store.migrate import migrate
+from tests.support.database import Database, Servers
+from tests.support.node import Cluster
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers of the environment, where it names any; else the embedded ones."""
+    database_url = os.environ.get("MESSENGER_TEST_DATABASE_URL")
+    redis_url = os.environ.get("MESSENGER_TEST_REDIS_URL")
+    if database_url and redis_url:
+        yield Servers(database_url, redis_url)
+        return
+    with embedded_servers(tmp_path_factory.mktemp("data"), lambda line: None) as embedded:
+        yield Servers(database_url or embedded.admin_url, redis_url or embedded.redis_url)
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> Iterator[str]:
+    """The name of a migrated database that others are cloned from; nobody connects to it."""
+    name = f"messenger_template_{secrets.token_hex(4)}"
+
+    async def make() -> None:
+        await servers.make_roles()
+        await servers.execute(f'create database "{name}" owner {servers.owner}')
+        await migrate(servers.url_of_owner(name))
+        await servers.execute(f"grant messenger_app to {servers.login}")
+
+    asyncio.run(make())
+    yield name
+    asyncio.run(servers.execute(f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+async def database(servers: Servers, template: str) -> AsyncIterator[Database]:
+    """A migrated, empty database of the test's own."""
+    name = f"messenger_test_{secrets.token_hex(6)}"
+    await servers.execute(f'create database "{name}" template "{template}"')
+    yield Database(servers, name)
+    await servers.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+async def empty_database(servers: Servers, template: str) -> AsyncIterator[Database]:
+    """A database in which nothing was migrated; the roles exist."""
+    name = f"messenger_test_{secrets.token_hex(6)}"
+    await servers.execute(f'create database "{name}" owner {servers.owner}')
+    yield Database(servers, name)
+    await servers.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+async def oracle(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A second pair of eyes: reads the tables as the superuser, never the daemon's own word."""
+    connection = await asyncpg.connect(database.admin_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def cluster(servers: Servers, database: Database) -> AsyncIterator[Cluster]:
+    """Nodes on one database and one bus, started on demand; what they were started with is given back."""
+    async with AsyncExitStack() as stack:
+        yield Cluster(stack, database.app_url, servers.redis_url, prefix=f"t{secrets.token_hex(5)}:")

@@ -1,0 +1,1 @@
+"""What tests are made of: databases, nodes, and people with devices."""
