@@ -173,17 +173,22 @@ class Cluster:
         """Wait until it answers, then make what an earlier start may not have come to make."""
         connection = await self._first_connection(server)
         try:
-            roles = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
-            for role, password, rights in (
-                ("messenger_owner", self.passwords.owner, "CREATEROLE"),
-                ("messenger_login", self.passwords.login, ""),
-            ):
-                if role not in roles:
-                    await connection.execute(f"CREATE ROLE {role} LOGIN {rights} PASSWORD '{password}'")
-            if not await connection.fetch("SELECT FROM pg_database WHERE datname = $1", DATABASE):
-                await connection.execute(f"CREATE DATABASE {DATABASE} OWNER messenger_owner")
+            await self._make_roles_and_database(connection)
+        except asyncpg.PostgresError as error:
+            raise server.failure(f"cannot make its roles and database: {error}") from error
         finally:
             await connection.close()
+
+    async def _make_roles_and_database(self, connection: asyncpg.Connection) -> None:
+        roles = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+        for role, password, rights in (
+            ("messenger_owner", self.passwords.owner, "CREATEROLE"),
+            ("messenger_login", self.passwords.login, ""),
+        ):
+            if role not in roles:
+                await connection.execute(f"CREATE ROLE {role} LOGIN {rights} PASSWORD '{password}'")
+        if not await connection.fetch("SELECT FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE} OWNER messenger_owner")
 
     async def _first_connection(self, server: Child) -> asyncpg.Connection:
         address = url("postgres", self.passwords.admin, self.sockets)

@@ -86,6 +86,7 @@ class Node:
             )
             repair = Repair(hub, bus, chores, messages, conversations, duties, interval_s=settings.catch_up_s)
             relay = Relay(hub, bus, repair)
+            await bus.subscribe([bus.channels.presence])
             await repair.begin()
             presence = await stack.enter_async_context(
                 bus.presence(ttl_s=settings.presence_ttl_s, grace_s=settings.presence_grace_s, on_offline=on_offline)

@@ -33,7 +33,7 @@ CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key"
 async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line a request: the path without its query, which may hold a token."""
     began = time.monotonic()
-    status = 500
+    status: int | None = None  # a socket that was cut has none
     try:
         response = await handler(request)
         status = response.status

@@ -110,20 +110,17 @@ class Phone:
     async def durable(self, conversation_id: str, up_to: int) -> list[Frame]:
         """Every durable event of a conversation, once the one that covers `up_to` has come."""
 
-        def found() -> list[Frame]:
-            return [
-                frame
-                for frame in self.frames
-                if frame.get("conversation_id") == conversation_id
-                and "change" in frame
-                and frame["type"] != "message.sent"
-                and frame["type"] != "ack"
-            ]
+        def is_durable(frame: Frame) -> bool:
+            answers = ("message.sent", "ack")
+            return (
+                frame.get("conversation_id") == conversation_id and "change" in frame and frame["type"] not in answers
+            )
 
         async with asyncio.timeout(PATIENCE_S):
-            while not any(frame["change"] >= up_to for frame in found()):
+            while not any(is_durable(frame) and frame["change"] >= up_to for frame in self.frames):
                 self._unheard.append(await self._receive())
-        return found()
+        self._unheard = [frame for frame in self._unheard if not is_durable(frame)]
+        return [frame for frame in self.frames if is_durable(frame)]
 
     async def closed(self) -> tuple[int, str]:
         """Wait for the end; its code and reason."""
