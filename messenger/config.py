@@ -15,7 +15,7 @@ from messenger.errors import SetupError
 
 PREFIX = "MESSENGER_"
 # Read by the test suite, not by the daemon; known here so that they are not told as unknown.
-FOREIGN = frozenset({"MESSENGER_TEST_DATABASE_URL", "MESSENGER_TEST_REDIS_URL"})
+FOREIGN = frozenset({"MESSENGER_TEST_DATABASE_URL", "MESSENGER_TEST_REDIS_URL", "MESSENGER_TEST_REQUIRE_BROWSER"})
 # HS256 wants a key as long as its hash (RFC 7518 §3.2).
 MIN_SECRET_BYTES = 32
 

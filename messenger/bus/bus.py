@@ -133,18 +133,24 @@ class Bus:
         except (RedisError, OSError):
             return
 
-    async def cluster_figures(self) -> list[Mapping[str, int]]:
-        """The figures of every living node but this one. Raises RedisError."""
-        names = cast("set[bytes]", await self._client.smembers(self.channels.nodes))
-        others = [name for name in names if name.decode() != self.node_id]
-        if not others:
-            return []
-        told = await self._client.mget([self.channels.node_figures(name.decode()) for name in others])
-        dead = [name for name, figures in zip(others, told, strict=True) if figures is None]
-        if dead:
-            await self._client.srem(self.channels.nodes, *dead)
+    async def cluster_figures(self) -> list[Mapping[str, int]] | None:
+        """The figures of every living node but this one; None while Redis is away."""
+        try:
+            names = cast("set[bytes]", await self._client.smembers(self.channels.nodes))
+            others = [name for name in names if name.decode() != self.node_id]
+            if not others:
+                return []
+            told = await self._client.mget([self.channels.node_figures(name.decode()) for name in others])
+            dead = [name for name, figures in zip(others, told, strict=True) if figures is None]
+            if dead:
+                await self._client.srem(self.channels.nodes, *dead)
+        except (RedisError, OSError):
+            return None
         return [orjson.loads(figures) for figures in told if figures is not None]
 
     async def cluster_conversations(self) -> int:
-        """How many conversations have a connected participant on any node. Raises RedisError."""
-        return len(await self._client.pubsub_channels(self.channels.every_conversation))
+        """How many conversations have a connected participant on any node; 0 while Redis is away."""
+        try:
+            return len(await self._client.pubsub_channels(self.channels.every_conversation))
+        except (RedisError, OSError):
+            return 0

@@ -129,11 +129,14 @@ class Presence:
             return sum(held == user_id for held in self._held.values())
 
     async def online_users(self) -> int:
-        """How many users are online on all nodes. Raises RedisError."""
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for number in range(PRESENCE_SHARDS):
-                pipeline.zcard(self._channels.shard(number))
-            return sum(await pipeline.execute())
+        """How many users are online on all nodes; 0 while Redis is away."""
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for number in range(PRESENCE_SHARDS):
+                    pipeline.zcard(self._channels.shard(number))
+                return sum(await pipeline.execute())
+        except (RedisError, OSError):
+            return 0
 
     async def _hold_lease(self, user_id: UserId, connection_id: str, client: Any) -> Any:
         return await self._hold(
