@@ -6,6 +6,7 @@
 //   token, token-submit  field and button where the daemon wants a token
 //   connection           always there; data-status = idle | connecting | online | waiting | token | stopped
 //   connection-banner    across the open conversation while not online; data-status; reconnect: its button
+//   start-over           button where there is no going on: no server, a token of somebody else, a revoked one
 //   conversation         button in the list; data-conversation-id; aria-current="true" on the open one
 //   unread               badge in a conversation's button; its text begins with the count; absent where nothing is unread
 //   presence             dot on the avatar of a direct conversation (list and head); data-online = true | false
@@ -36,7 +37,7 @@ import { FramesPanel } from "./frames.js";
 import { askToken, showTrouble, showUsers } from "./gate.js";
 import { ConversationList } from "./list.js";
 import { Pane } from "./pane.js";
-import { renderStatus } from "./status.js";
+import { renderStatus, stoppedWords } from "./status.js";
 
 const TOKEN = "messenger.token";
 const DEVICE = "messenger.device";
@@ -51,7 +52,8 @@ async function start() {
     if (!response.ok) throw new Error(response.statusText);
     config = await response.json();
   } catch {
-    showTrouble(byId("gate"), "The server does not answer.");
+    const again = { action: "Try again", run: () => location.reload() };
+    showTrouble(byId("gate"), { title: "Not available", words: "The server does not answer.", ...again });
     return;
   }
   const user = new URLSearchParams(location.search).get("user");
@@ -74,7 +76,14 @@ function run(config, user) {
   const pane = new Pane(messenger, {
     edit: (message) => composer.edit(message),
     remove: async (message) => {
-      if (await confirm({ title: "Delete message?", words: "It is removed for everybody in this conversation.", action: "Delete" })) messenger.remove(message.id).catch(trouble);
+      if (
+        await confirm({
+          title: "Delete message?",
+          words: "It is removed for everybody in this conversation.",
+          action: "Delete",
+        })
+      )
+        messenger.remove(message.id).catch(trouble);
     },
     retry: (clientId) => messenger.outbox.retry(clientId),
     discard: (clientId) => messenger.outbox.discard(clientId),
@@ -96,9 +105,10 @@ function run(config, user) {
   const draw = () => {
     drawing ??= setTimeout(() => {
       drawing = null;
-      const counting = renderStatus(messenger.status, { onretry: () => (messenger.status.state === "stopped" ? connection.start() : connection.nudge()) });
+      const counting = renderStatus(messenger.status, { onretry: () => connection.nudge() });
       const open = pane.id;
-      if (open !== null && messenger.directory.loaded && pane.conversation === null && !messenger.watches(open)) location.replace("#");
+      if (open !== null && messenger.directory.loaded && pane.conversation === null && !messenger.watches(open))
+        location.replace("#");
       list.render(open);
       pane.render();
       composer.render(pane.conversation);
@@ -108,7 +118,17 @@ function run(config, user) {
   };
   let ticking = null;
   for (const topic of ["status", "list", "log", "typing", "people"]) messenger.on(topic, draw);
-  messenger.on("status", () => messenger.status.state === "online" && pane.reconnected());
+  messenger.on("status", () => {
+    const { state, reason } = messenger.status;
+    if (state === "online") pane.reconnected();
+    if (state === "stopped")
+      showTrouble(byId("gate"), {
+        title: "Signed out",
+        words: stoppedWords(reason),
+        action: "Start over",
+        run: startOver,
+      });
+  });
   messenger.on("trouble", trouble);
   messenger.on("expiring", (seconds) => toast(`The token expires in ${seconds} s`));
 
@@ -126,11 +146,16 @@ function run(config, user) {
   byId("back").addEventListener("click", () => (location.hash = ""));
 
   byId("new-conversation").addEventListener("click", async () => {
-    const others = messenger.people.known.filter(({ id }) => id !== messenger.me).sort((a, b) => a.name.localeCompare(b.name));
+    const others = messenger.people.known
+      .filter(({ id }) => id !== messenger.me)
+      .sort((a, b) => a.name.localeCompare(b.name));
     const chosen = await chooseUser(others);
     if (chosen !== null) messenger.direct(chosen).then((id) => (location.hash = id), trouble);
   });
-  byId("switch-user").addEventListener("click", () => sessionStorage.removeItem(TOKEN));
+  byId("switch-user").addEventListener("click", (event) => {
+    event.preventDefault();
+    startOver();
+  });
 
   // A laptop that wakes, a network that changes, a tab that is looked at again: find out now, not at the next heartbeat.
   for (const event of ["online", "offline", "pageshow"]) addEventListener(event, () => connection.nudge());
@@ -149,6 +174,12 @@ function run(config, user) {
   open();
   draw();
   connection.start();
+}
+
+/** As somebody else: forget who we are, and begin at the first page. */
+function startOver() {
+  sessionStorage.removeItem(TOKEN);
+  location.assign(new URL("./", document.baseURI));
 }
 
 function renderMe(messenger, user) {

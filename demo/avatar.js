@@ -11,7 +11,13 @@ export function avatar(id, name, { square = false, online = null, small = false 
     { class: classes },
     h("span", { class: "initials", "aria-hidden": "true" }, initials(name)),
     online !== null &&
-      h("span", { class: "presence", "data-testid": "presence", "data-online": String(online), role: "img", "aria-label": online ? "Online" : "Offline" }),
+      h("span", {
+        class: "presence",
+        "data-testid": "presence",
+        "data-online": String(online),
+        role: "img",
+        "aria-label": online ? "Online" : "Offline",
+      }),
   );
 }
 

@@ -25,17 +25,37 @@ export class Composer {
     this.#ontrouble = ontrouble;
     this.#form = form;
     this.#field = h("textarea", {
-      class: "composer-field", rows: 1, "data-testid": "composer", "aria-label": "Message", placeholder: "Write a message", dir: "auto", enterkeyhint: "send",
+      class: "composer-field",
+      rows: 1,
+      "data-testid": "composer",
+      "aria-label": "Message",
+      placeholder: "Write a message",
+      dir: "auto",
+      enterkeyhint: "send",
       oninput: () => this.#typed(),
       onkeydown: (event) => this.#pressed(event),
     });
-    this.#send = h("button", { class: "send", type: "submit", "data-testid": "send", "aria-label": "Send", title: "Send", disabled: true }, icon("send"));
+    this.#send = h(
+      "button",
+      { class: "send", type: "submit", "data-testid": "send", "aria-label": "Send", title: "Send", disabled: true },
+      icon("send"),
+    );
     this.#banner = h(
       "div",
       { class: "editing", "data-testid": "editing", hidden: true },
       icon("edit"),
       h("span", { class: "editing-text" }, h("strong", {}, "Editing"), h("span", { class: "editing-was" })),
-      h("button", { class: "icon-button", type: "button", "aria-label": "Cancel editing", title: "Cancel (Esc)", onclick: () => this.cancelEdit() }, icon("close")),
+      h(
+        "button",
+        {
+          class: "icon-button",
+          type: "button",
+          "aria-label": "Cancel editing",
+          title: "Cancel (Esc)",
+          onclick: () => this.cancelEdit(),
+        },
+        icon("close"),
+      ),
     );
     this.#closed = h("p", { class: "composer-closed", hidden: true });
     fill(form, this.#banner, h("div", { class: "composer-line" }, this.#field, this.#send), this.#closed);
@@ -62,7 +82,8 @@ export class Composer {
     const writable = conversation?.writable ?? true;
     this.#form.querySelector(".composer-line").hidden = !writable;
     this.#closed.hidden = writable;
-    this.#closed.textContent = conversation?.about.type === "announcement" ? "Only admins can post here" : "You can read here, but not write";
+    this.#closed.textContent =
+      conversation?.about.type === "announcement" ? "Only admins can post here" : "You can read here, but not write";
     if (this.#editing === null) return;
     // What was being edited may have been deleted by now.
     const message = conversation?.log.get(this.#editing.id);
@@ -117,7 +138,11 @@ export class Composer {
       event.stopPropagation();
       this.cancelEdit();
     } else if (event.key === "ArrowUp" && this.#editing === null && this.#field.value === "") {
-      const mine = this.#messenger.conversations.get(this.#id)?.log.messages.findLast((m) => m.sender_id === this.#messenger.me && m.message_type === "text" && !m.deleted_at);
+      const mine = this.#messenger.conversations
+        .get(this.#id)
+        ?.log.messages.findLast(
+          (m) => m.sender_id === this.#messenger.me && m.message_type === "text" && !m.deleted_at,
+        );
       if (mine === undefined) return;
       event.preventDefault();
       this.edit(mine);

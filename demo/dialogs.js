@@ -27,12 +27,32 @@ const close = (value) => byId("dialog").close(value);
 export async function confirm({ title, words, action }) {
   const answer = await open(
     title,
-    h("div", { class: "dialog-card" },
+    h(
+      "div",
+      { class: "dialog-card" },
       h("h2", {}, title),
       h("p", {}, words),
-      h("div", { class: "dialog-actions" },
-        h("button", { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => close("") }, "Cancel"),
-        h("button", { class: "button danger", type: "button", "data-testid": "confirm", autofocus: true, onclick: () => close("yes") }, action))),
+      h(
+        "div",
+        { class: "dialog-actions" },
+        h(
+          "button",
+          { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => close("") },
+          "Cancel",
+        ),
+        h(
+          "button",
+          {
+            class: "button danger",
+            type: "button",
+            "data-testid": "confirm",
+            autofocus: true,
+            onclick: () => close("yes"),
+          },
+          action,
+        ),
+      ),
+    ),
   );
   return answer === "yes";
 }
@@ -41,20 +61,50 @@ export async function confirm({ title, words, action }) {
 export async function chooseUser(users) {
   const answer = await open(
     "New conversation",
-    h("div", { class: "dialog-card" },
+    h(
+      "div",
+      { class: "dialog-card" },
       h("h2", {}, "New conversation"),
       users.length === 0 && h("p", {}, "There is nobody else here."),
-      h("ul", { class: "people" },
+      h(
+        "ul",
+        { class: "people" },
         ...users.map(({ id, name }) =>
-          h("li", {},
-            h("button", { class: "person", type: "button", "data-testid": "person", "data-user-id": id, onclick: () => close(String(id)) }, avatar(id, name), h("span", {}, name))))),
-      h("div", { class: "dialog-actions" }, h("button", { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => close("") }, "Cancel"))),
+          h(
+            "li",
+            {},
+            h(
+              "button",
+              {
+                class: "person",
+                type: "button",
+                "data-testid": "person",
+                "data-user-id": id,
+                onclick: () => close(String(id)),
+              },
+              avatar(id, name),
+              h("span", {}, name),
+            ),
+          ),
+        ),
+      ),
+      h(
+        "div",
+        { class: "dialog-actions" },
+        h(
+          "button",
+          { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => close("") },
+          "Cancel",
+        ),
+      ),
+    ),
   );
   return answer === "" ? null : Number(answer);
 }
 
-/** Say something in passing. */
+/** Say something in passing; not twice at once. */
 export function toast(words) {
+  if ([...byId("toasts").children].some((shown) => shown.textContent === words)) return;
   const element = h("p", { class: "toast", "data-testid": "toast" }, words);
   byId("toasts").append(element);
   setTimeout(() => element.remove(), TOAST_MS);

@@ -5,7 +5,8 @@ export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+    else if (value !== null && value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...present(children));
   return element;
@@ -59,7 +60,9 @@ const ICONS = {
   frames: ["M8 6l-5 6 5 6M16 6l5 6-5 6"],
   up: ["M12 19V6M7 10l5-5 5 5"],
   drop: ["M12 5v13M7 14l5 5 5-5"],
-  chat: ["M12 4c-5 0-8.5 3.3-8.5 7.3 0 2.3 1.2 4.4 3.1 5.7-.1 1-.5 2-1.3 3 1.7-.1 3.2-.7 4.4-1.7.7.2 1.5.3 2.3.3 5 0 8.5-3.3 8.5-7.3S17 4 12 4z"],
+  chat: [
+    "M12 4c-5 0-8.5 3.3-8.5 7.3 0 2.3 1.2 4.4 3.1 5.7-.1 1-.5 2-1.3 3 1.7-.1 3.2-.7 4.4-1.7.7.2 1.5.3 2.3.3 5 0 8.5-3.3 8.5-7.3S17 4 12 4z",
+  ],
 };
 
 /** A line icon of 24 by 24, in the colour of the text; the words for it belong to its button. */

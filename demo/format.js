@@ -50,7 +50,10 @@ export function lastSeen(date, now = new Date()) {
 
 /** One or two letters to stand for a name. */
 export function initials(name) {
-  const words = name.replace(/[^\p{L}\p{N}\s]/gu, " ").split(/\s+/u).filter(Boolean);
+  const words = name
+    .replace(/[^\p{L}\p{N}\s]/gu, " ")
+    .split(/\s+/u)
+    .filter(Boolean);
   const letters = words.length > 1 ? [words[0], words.at(-1)] : words;
   return letters.map((word) => [...word][0].toUpperCase()).join("") || "?";
 }

@@ -24,8 +24,22 @@ export class FramesPanel {
         "header",
         { class: "frames-head" },
         h("h2", { class: "frames-title" }, "Frames"),
-        h("button", { class: "text-button", type: "button", "data-testid": "frames-clear", onclick: () => this.#clear() }, "Clear"),
-        h("button", { class: "icon-button", type: "button", "data-testid": "frames-close", "aria-label": "Close frames", onclick: () => this.open(false) }, icon("close")),
+        h(
+          "button",
+          { class: "text-button", type: "button", "data-testid": "frames-clear", onclick: () => this.#clear() },
+          "Clear",
+        ),
+        h(
+          "button",
+          {
+            class: "icon-button",
+            type: "button",
+            "data-testid": "frames-close",
+            "aria-label": "Close frames",
+            onclick: () => this.open(false),
+          },
+          icon("close"),
+        ),
       ),
       this.#list,
     );
@@ -60,29 +74,46 @@ export class FramesPanel {
 
 function row({ direction, frame, at }) {
   const type = frame.event ? `${frame.type} ${frame.event}` : String(frame.type);
-  const numbers = [frame.seq && `seq ${frame.seq}`, frame.change && `change ${frame.change}`, frame.code].filter(Boolean).join(" · ");
+  const numbers = [frame.seq && `seq ${frame.seq}`, frame.change && `change ${frame.change}`, frame.code]
+    .filter(Boolean)
+    .join(" · ");
   const details = h(
     "details",
     { class: "frame-details" },
     h(
       "summary",
       {},
-      h("span", { class: `frame-way ${direction}`, role: "img", "aria-label": direction === "out" ? "Sent" : "Received" }, icon(direction === "out" ? "up" : "drop")),
+      h(
+        "span",
+        { class: `frame-way ${direction}`, role: "img", "aria-label": direction === "out" ? "Sent" : "Received" },
+        icon(direction === "out" ? "up" : "drop"),
+      ),
       h("span", { class: `frame-type ${frame.type === "error" ? "bad" : ""}` }, type),
       h("span", { class: "frame-numbers" }, numbers),
-      h("time", { class: "frame-time" }, at.toTimeString().slice(0, 8), h("span", { class: "frame-ms" }, `.${String(at.getMilliseconds()).padStart(3, "0")}`)),
+      h(
+        "time",
+        { class: "frame-time" },
+        at.toTimeString().slice(0, 8),
+        h("span", { class: "frame-ms" }, `.${String(at.getMilliseconds()).padStart(3, "0")}`),
+      ),
     ),
   );
   const body = h("pre", { class: "frame-json", tabindex: 0 }, json(frame));
   details.append(body);
   // Colours only for what somebody looks at.
   details.addEventListener("toggle", () => fill(body, ...coloured(body.textContent)), { once: true });
-  return h("li", { class: "frame", "data-testid": "frame", "data-direction": direction, "data-type": frame.type }, details);
+  return h(
+    "li",
+    { class: "frame", "data-testid": "frame", "data-direction": direction, "data-type": frame.type },
+    details,
+  );
 }
 
 function json(frame) {
   const text = JSON.stringify(frame, (key, value) => (key === "token" ? "…" : value), 2);
-  return text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}\n… ${text.length - MOST_CHARS} characters more` : text;
+  return text.length > MOST_CHARS
+    ? `${text.slice(0, MOST_CHARS)}\n… ${text.length - MOST_CHARS} characters more`
+    : text;
 }
 
 const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;

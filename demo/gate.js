@@ -9,7 +9,8 @@ const REFUSALS = {
   token_expired: "That token has expired.",
 };
 
-const brand = () => h("div", { class: "brand" }, h("span", { class: "brand-mark" }, icon("chat")), h("span", {}, "Messenger"));
+const brand = () =>
+  h("div", { class: "brand" }, h("span", { class: "brand-mark" }, icon("chat")), h("span", {}, "Messenger"));
 
 /** Offer the demo users; each is a link to the page as that user. */
 export function showUsers(root, users) {
@@ -20,7 +21,13 @@ export function showUsers(root, users) {
       {},
       h(
         "button",
-        { class: "user-pick", type: "button", "data-testid": "user-pick", "data-user-id": id, onclick: () => location.assign(`?user=${id}`) },
+        {
+          class: "user-pick",
+          type: "button",
+          "data-testid": "user-pick",
+          "data-user-id": id,
+          onclick: () => location.assign(`?user=${id}`),
+        },
         avatar(id, name),
         h("span", { class: "user-name" }, name),
         h("span", { class: "user-id" }, `User ${id}`),
@@ -34,7 +41,9 @@ export function showUsers(root, users) {
       brand(),
       h("h1", {}, "Who are you?"),
       h("p", { class: "lead" }, "Choose a demo user. Open this page in a second window as somebody else, and talk."),
-      users.length > 0 ? h("ul", { class: "users" }, ...users.map(user)) : h("p", { class: "lead" }, "There are no demo users. Add ?user=1 to the address."),
+      users.length > 0
+        ? h("ul", { class: "users" }, ...users.map(user))
+        : h("p", { class: "lead" }, "There are no demo users. Add ?user=1 to the address."),
     ),
   );
 }
@@ -44,7 +53,14 @@ export function askToken(root, refusal) {
   root.hidden = false;
   return new Promise((resolve) => {
     const field = h("textarea", {
-      class: "token-field", id: "token", rows: 4, required: true, spellcheck: "false", autocomplete: "off", placeholder: "eyJhbGciOi…", "data-testid": "token",
+      class: "token-field",
+      id: "token",
+      rows: 4,
+      required: true,
+      spellcheck: "false",
+      autocomplete: "off",
+      placeholder: "eyJhbGciOi…",
+      "data-testid": "token",
       "aria-describedby": refusal ? "refusal" : null,
       onkeydown: (event) => {
         if (event.key !== "Enter") return;
@@ -66,7 +82,13 @@ export function askToken(root, refusal) {
         brand(),
         h("h1", {}, "Sign in"),
         refusal && h("p", { class: "refusal", id: "refusal", role: "alert" }, REFUSALS[refusal] ?? refusal),
-        h("label", { class: "lead", for: "token" }, "Paste a token. ", h("code", {}, "messenger token 1"), " prints one."),
+        h(
+          "label",
+          { class: "lead", for: "token" },
+          "Paste a token. ",
+          h("code", {}, "messenger token 1"),
+          " prints one.",
+        ),
         field,
         h("button", { class: "button", type: "button", "data-testid": "token-submit", onclick: submit }, "Continue"),
       ),
@@ -75,11 +97,9 @@ export function askToken(root, refusal) {
   });
 }
 
-/** There is no talking to this server: say so, and offer to try again. */
-export function showTrouble(root, words) {
+/** There is no going on: say why, and offer the one thing that may help. */
+export function showTrouble(root, { title, words, action, run }) {
   root.hidden = false;
-  fill(
-    root,
-    h("div", { class: "card" }, brand(), h("h1", {}, "Not available"), h("p", { class: "lead" }, words), h("button", { class: "button", type: "button", onclick: () => location.reload() }, "Try again")),
-  );
+  const button = h("button", { class: "button", type: "button", "data-testid": "start-over", onclick: run }, action);
+  fill(root, h("div", { class: "card" }, brand(), h("h1", {}, title), h("p", { class: "lead" }, words), button));
 }

@@ -27,7 +27,10 @@ export class ConversationList {
     }
     const ids = new Set(sorted.map(({ id }) => id));
     for (const id of this.#rows.keys()) if (!ids.has(id)) this.#rows.delete(id);
-    arrange(this.#root, sorted.map((conversation) => this.#row(conversation, conversation.id === openId)));
+    arrange(
+      this.#root,
+      sorted.map((conversation) => this.#row(conversation, conversation.id === openId)),
+    );
   }
 
   #row(conversation, open) {
@@ -52,18 +55,32 @@ export class ConversationList {
     const shown = JSON.stringify([title, preview, when, log.unread, online, peer]);
     if (row.shown !== shown) {
       row.shown = shown;
-      const badge = h("span", { class: "badge", "data-testid": "unread" }, log.unread > 99 ? "99+" : String(log.unread));
+      const badge = h(
+        "span",
+        { class: "badge", "data-testid": "unread" },
+        log.unread > 99 ? "99+" : String(log.unread),
+      );
       fill(
         button,
         conversationAvatar(this.#messenger, conversation),
         h(
           "span",
           { class: "conversation-text" },
-          h("span", { class: "conversation-line" }, h("span", { class: "conversation-name" }, title), h("time", { class: "conversation-time" }, when)),
           h(
             "span",
             { class: "conversation-line" },
-            h("span", { class: `preview ${preview.quiet ? "quiet" : ""}` }, preview.by && h("span", { class: "preview-by" }, `${preview.by}: `), preview.text),
+            h("span", { class: "conversation-name" }, title),
+            h("time", { class: "conversation-time" }, when),
+          ),
+          h(
+            "span",
+            { class: "conversation-line" },
+            h(
+              "span",
+              { class: `preview${preview.quiet ? " quiet" : ""}${preview.failed ? " failed" : ""}` },
+              preview.by && h("span", { class: "preview-by" }, `${preview.by}: `),
+              preview.text,
+            ),
             log.unread > 0 && badge,
           ),
         ),
@@ -78,9 +95,11 @@ export class ConversationList {
 
   #preview({ id, about, log }) {
     const { outbox, people, me } = this.#messenger;
-    const written = outbox.of(id).at(-1);
-    if (written) return { by: written.state === "failed" ? "Not sent" : "You", text: written.content };
     const { newest } = log;
+    const written = outbox.of(id).at(-1);
+    if (written?.state === "pending") return { by: "You", text: written.content };
+    if (written && written.writtenAt >= (newest === null ? 0 : Date.parse(newest.created_at)))
+      return { by: "Not sent", text: written.content, failed: true };
     if (newest === null) return { text: "No messages yet", quiet: true };
     if (newest.message_type === "system") return { text: newest.content ?? "Something changed", quiet: true };
     const by = newest.sender_id === me ? "You" : about.type === "direct" ? null : people.nameOf(newest.sender_id);

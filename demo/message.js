@@ -6,6 +6,8 @@ import { clockTime, dayTitle, enumerate, fullTime, hue } from "./format.js";
 import { readersOf } from "./rows.js";
 
 const STATES = { pending: "Sending", sent: "Sent", read: "Read", failed: "Not sent" };
+// A finger cannot hover: it taps a message to see what can be done with it.
+const TOUCH = matchMedia("(hover: none)");
 const LINK = /https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]/g;
 
 export class RowElements {
@@ -30,7 +32,10 @@ export class RowElements {
     return rows.map((row) => {
       let held = this.#held.get(row.key);
       if (held === undefined) {
-        held = { element: h(row.kind === "message" ? "article" : "div", { class: fresh ? "fresh" : null }), shown: null };
+        const element = h(row.kind === "message" ? "article" : "div", { class: fresh ? "fresh" : null });
+        if (row.kind === "message" && row.own)
+          element.addEventListener("click", () => TOUCH.matches && element.classList.toggle("touched"));
+        held = { element, shown: null };
         this.#held.set(row.key, held);
       }
       const names = this.#names(row, log);
@@ -53,7 +58,17 @@ export class RowElements {
   #draw(element, row, names, about) {
     const fresh = element.classList.contains("fresh") ? "fresh" : "";
     if (row.kind === "message") {
-      element.className = ["message", row.own && "own", row.first && "first", row.last && "last", row.state, row.message.deleted_at && "gone", fresh].filter(Boolean).join(" ");
+      element.className = [
+        "message",
+        row.own && "own",
+        row.first && "first",
+        row.last && "last",
+        row.state,
+        row.message.deleted_at && "gone",
+        fresh,
+      ]
+        .filter(Boolean)
+        .join(" ");
       this.#drawMessage(element, row, names, about);
       return;
     }
@@ -61,14 +76,33 @@ export class RowElements {
     if (row.kind === "new") fill(element, h("span", {}, "New"));
     else if (row.kind === "day") fill(element, h("span", {}, dayTitle(row.at)));
     else {
-      Object.assign(element.dataset, { testid: "message", messageId: row.message.id, seq: row.message.seq, type: "system" });
-      fill(element, h("span", { title: fullTime(row.at) }, h("span", { "data-testid": "message-content" }, row.message.content ?? "Something changed")));
+      Object.assign(element.dataset, {
+        testid: "message",
+        messageId: row.message.id,
+        seq: row.message.seq,
+        type: "system",
+      });
+      fill(
+        element,
+        h(
+          "span",
+          { title: fullTime(row.at) },
+          h("span", { "data-testid": "message-content" }, row.message.content ?? "Something changed"),
+        ),
+      );
     }
   }
 
   #drawMessage(element, row, { sender, readers }, about) {
     const { message, own, state, error } = row;
-    const data = { testid: "message", messageId: message.id, seq: message.seq, state, own: own ? "true" : null, deleted: message.deleted_at ? "true" : null };
+    const data = {
+      testid: "message",
+      messageId: message.id,
+      seq: message.seq,
+      state,
+      own: own ? "true" : null,
+      deleted: message.deleted_at ? "true" : null,
+    };
     for (const [name, value] of Object.entries(data)) {
       if (value === null) delete element.dataset[name];
       else element.dataset[name] = String(value);
@@ -76,7 +110,9 @@ export class RowElements {
     const many = about.type !== "direct";
     fill(
       element,
-      !own && many && h("span", { class: "message-face" }, row.last && avatar(message.sender_id, sender, { small: true })),
+      !own &&
+        many &&
+        h("span", { class: "message-face" }, row.last && avatar(message.sender_id, sender, { small: true })),
       h(
         "div",
         { class: "message-body" },
@@ -89,8 +125,30 @@ export class RowElements {
             "div",
             { class: "failure", role: "alert" },
             h("span", { class: "failure-reason", "data-testid": "message-error" }, `Not sent. ${error?.message ?? ""}`),
-            h("button", { class: "text-button", type: "button", "data-testid": "message-retry", onclick: () => this.#does.retry(message.client_id) }, "Try again"),
-            h("button", { class: "text-button", type: "button", "data-testid": "message-discard", onclick: () => this.#does.discard(message.client_id) }, "Discard"),
+            h(
+              "span",
+              { class: "failure-does" },
+              h(
+                "button",
+                {
+                  class: "text-button",
+                  type: "button",
+                  "data-testid": "message-retry",
+                  onclick: () => this.#does.retry(message.client_id),
+                },
+                "Try again",
+              ),
+              h(
+                "button",
+                {
+                  class: "text-button",
+                  type: "button",
+                  "data-testid": "message-discard",
+                  onclick: () => this.#does.discard(message.client_id),
+                },
+                "Discard",
+              ),
+            ),
           ),
       ),
     );
@@ -100,7 +158,18 @@ export class RowElements {
   #actions({ own, message }) {
     if (!own || message.id === null || message.deleted_at) return null;
     const action = (name, words, run) =>
-      h("button", { class: "action", type: "button", "data-testid": `message-${name}`, "aria-label": words, title: words, onclick: run }, icon(name === "edit" ? "edit" : "trash"));
+      h(
+        "button",
+        {
+          class: "action",
+          type: "button",
+          "data-testid": `message-${name}`,
+          "aria-label": words,
+          title: words,
+          onclick: run,
+        },
+        icon(name === "edit" ? "edit" : "trash"),
+      );
     return h(
       "div",
       { class: "actions" },
@@ -117,14 +186,28 @@ function bubble({ message, own, state, at }, readers) {
     "div",
     { class: "bubble" },
     gone
-      ? h("span", { class: "content", "data-testid": "message-content" }, icon("gone"), own ? "You deleted this message" : "This message was deleted")
-      : h("span", { class: "content", dir: "auto", "data-testid": "message-content" }, ...linked(message.content ?? "")),
+      ? h(
+          "span",
+          { class: "content", "data-testid": "message-content" },
+          icon("gone"),
+          own ? "You deleted this message" : "This message was deleted",
+        )
+      : h(
+          "span",
+          { class: "content", dir: "auto", "data-testid": "message-content" },
+          ...linked(message.content ?? ""),
+        ),
     h(
       "span",
       { class: "meta" },
-      message.edited_at && !gone && h("span", { class: "edited", title: fullTime(new Date(message.edited_at)) }, "edited"),
+      message.edited_at &&
+        !gone &&
+        h("span", { class: "edited", title: fullTime(new Date(message.edited_at)) }, "edited"),
       h("time", { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at)),
-      own && !gone && state !== null && h("span", { class: `ticks ${state}`, role: "img", "aria-label": told, title: told }, icon(state)),
+      own &&
+        !gone &&
+        state !== null &&
+        h("span", { class: `ticks ${state}`, role: "img", "aria-label": told, title: told }, icon(state)),
     ),
   );
 }
@@ -132,7 +215,11 @@ function bubble({ message, own, state, at }, readers) {
 function reactions({ reactions = null }) {
   const counts = Object.entries(reactions ?? {}).filter(([, count]) => count > 0);
   if (counts.length === 0) return null;
-  return h("div", { class: "reactions" }, ...counts.map(([emoji, count]) => h("span", { class: "reaction" }, emoji, count > 1 && ` ${count}`)));
+  return h(
+    "div",
+    { class: "reactions" },
+    ...counts.map(([emoji, count]) => h("span", { class: "reaction" }, emoji, count > 1 && ` ${count}`)),
+  );
 }
 
 /** Text with its http addresses as links. */
@@ -140,7 +227,10 @@ function linked(text) {
   const parts = [];
   let end = 0;
   for (const { 0: address, index } of text.matchAll(LINK)) {
-    parts.push(text.slice(end, index), h("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, address));
+    parts.push(
+      text.slice(end, index),
+      h("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, address),
+    );
     end = index + address.length;
   }
   parts.push(text.slice(end));

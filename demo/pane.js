@@ -52,13 +52,13 @@ export class Pane {
     this.#elements.clear();
     this.#messages.replaceChildren();
     this.#top.replaceChildren();
+    byId("nothing-open").hidden = id !== null;
+    byId("conversation").hidden = id === null;
     if (id !== null) this.#messenger.watch(id);
   }
 
   render() {
     const { conversation } = this;
-    byId("nothing-open").hidden = this.#id !== null;
-    byId("conversation").hidden = this.#id === null;
     if (conversation === null) {
       write(byId("title"), this.#id === null ? "" : "Loading…");
       write(byId("subtitle"), "");
@@ -88,7 +88,8 @@ export class Pane {
 
   /** Tell what has been seen: the end of the history, by somebody who looks. */
   read() {
-    if (this.#id !== null && this.#drawn && this.#atEnd && document.visibilityState === "visible") this.#messenger.markRead(this.#id);
+    if (this.#id !== null && this.#drawn && this.#atEnd && document.visibilityState === "visible")
+      this.#messenger.markRead(this.#id);
   }
 
   #renderHead(conversation) {
@@ -97,15 +98,17 @@ export class Pane {
     fill(byId("pane-avatar"), conversationAvatar(this.#messenger, conversation));
   }
 
+  // What is not known now, because there is no connection, is not said.
   #subtitle({ about, peer, participants }) {
     const { people } = this.#messenger;
     if (about.type === "direct") {
       const presence = peer === null ? null : people.presenceOf(peer);
-      if (presence?.online) return "online";
-      return presence?.last_seen_at ? lastSeen(new Date(presence.last_seen_at)) : "offline";
+      if (presence === null) return "";
+      if (presence.online) return "online";
+      return presence.last_seen_at ? lastSeen(new Date(presence.last_seen_at)) : "offline";
     }
     const count = participants?.size ?? about.participant_count ?? 0;
-    const online = [...(participants?.keys() ?? [])].filter((userId) => userId === this.#messenger.me || people.isOnline(userId)).length;
+    const online = [...(participants?.keys() ?? [])].filter((userId) => people.isOnline(userId)).length;
     const kind = about.type === "announcement" ? "Announcements · " : "";
     return `${kind}${count} ${count === 1 ? "participant" : "participants"}${online > 0 ? `, ${online} online` : ""}`;
   }
@@ -136,18 +139,19 @@ export class Pane {
     } else if (this.#atEnd) {
       this.toEnd();
     } else if (anchor !== null && anchor.element.isConnected) {
-      this.#scroller.scrollTop += anchor.element.offsetTop - anchor.top;
+      this.#scroller.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top;
     }
     this.#renderJump(log);
     this.read();
     this.#fillUp();
   }
 
-  // The row at the upper edge: wherever it goes, the view goes with it.
+  // The message at the upper edge: wherever it goes, the view goes with it. Lines between messages come and go.
   #anchor() {
-    const { scrollTop } = this.#scroller;
-    for (const element of this.#messages.children) {
-      if (element.offsetTop + element.offsetHeight > scrollTop) return { element, top: element.offsetTop };
+    const edge = this.#scroller.getBoundingClientRect().top;
+    for (const element of this.#messages.querySelectorAll("[data-testid=message]")) {
+      const { top, bottom } = element.getBoundingClientRect();
+      if (bottom > edge) return { element, top };
     }
     return null;
   }
@@ -162,15 +166,28 @@ export class Pane {
 
   #renderTop(log) {
     const paging = this.#messenger.isPaging(this.#id);
-    const state = log.lowest === null ? "loading" : log.hasOlder ? (paging ? "paging" : "more") : "beginning";
+    const empty = log.messages.length === 0;
+    const state =
+      log.lowest === null ? "loading" : log.hasOlder ? (paging ? "paging" : "more") : empty ? "empty" : "beginning";
     if (this.#top.dataset.state === state && this.#top.hasChildNodes()) return;
     this.#top.dataset.state = state;
     fill(
       this.#top,
-      (state === "loading" || state === "paging") && h("span", { class: "spinner", role: "img", "aria-label": "Loading" }),
+      (state === "loading" || state === "paging") &&
+        h("span", { class: "spinner", role: "img", "aria-label": "Loading" }),
       state === "more" &&
-        h("button", { class: "text-button", type: "button", "data-testid": "load-older", onclick: () => this.#messenger.loadOlder(this.#id) }, "Load older messages"),
-      state === "beginning" && h("span", { class: "beginning" }, log.messages.length > 0 ? "The beginning of this conversation" : "No messages yet. Say hello."),
+        h(
+          "button",
+          {
+            class: "text-button",
+            type: "button",
+            "data-testid": "load-older",
+            onclick: () => this.#messenger.loadOlder(this.#id),
+          },
+          "Load older messages",
+        ),
+      state === "beginning" && "The beginning of this conversation",
+      state === "empty" && "No messages yet. Say hello.",
     );
   }
 
@@ -194,7 +211,8 @@ export class Pane {
   // Each page is asked for once by itself; one that could not be had is asked for by the button, or after a reconnect.
   #fillUp() {
     const log = this.conversation?.log;
-    if (!this.#drawn || !log?.hasOlder || this.#scroller.scrollTop >= NEAR_TOP_PX || this.#askedBelow === log.lowest) return;
+    if (!this.#drawn || !log?.hasOlder || this.#scroller.scrollTop >= NEAR_TOP_PX || this.#askedBelow === log.lowest)
+      return;
     this.#askedBelow = log.lowest;
     this.#messenger.loadOlder(this.#id);
   }

@@ -21,7 +21,14 @@ export function rowsOf({ log, outgoing, me, newFrom = null }) {
   const entries = log.messages.map((message) => {
     const own = message.sender_id === me;
     const state = own ? (message.seq <= othersRead ? "read" : "sent") : null;
-    return { key: own && message.client_id ? `c:${message.client_id}` : message.id, message, own, state, error: null, at: new Date(message.created_at) };
+    return {
+      key: own && message.client_id ? `c:${message.client_id}` : message.id,
+      message,
+      own,
+      state,
+      error: null,
+      at: new Date(message.created_at),
+    };
   });
   for (const { clientId, content, writtenAt, state, error } of outgoing) {
     const message = { id: null, seq: null, sender_id: me, content, message_type: "text", client_id: clientId };
@@ -43,7 +50,12 @@ export function rowsOf({ log, outgoing, me, newFrom = null }) {
     const kind = entry.message.message_type === "system" ? "system" : "message";
     const row = { kind, ...entry, first: true, last: true };
     const above = rows.at(-1);
-    if (kind === "message" && above?.kind === "message" && above.message.sender_id === row.message.sender_id && row.at - above.at < GROUP_MS) {
+    if (
+      kind === "message" &&
+      above?.kind === "message" &&
+      above.message.sender_id === row.message.sender_id &&
+      row.at - above.at < GROUP_MS
+    ) {
       above.last = false;
       row.first = false;
     }

@@ -3,13 +3,16 @@
 import { byId, fill, h, write } from "./dom.js";
 
 const STOPPED = {
-  revoked: "Signed out: the token was revoked",
-  user_mismatch: "The token belongs to another user",
-  protocol_error: "The server refused this client",
+  revoked: "This sign-in was revoked.",
+  user_mismatch: "The token, or the address, belongs to another user.",
+  protocol_error: "The server did not understand this client.",
 };
 
+/** Why the server wants no more of us. */
+export const stoppedWords = (reason) => STOPPED[reason] ?? "The server closed the connection for good.";
+
 /** Draw it; returns whether it changes with every second and has to be drawn again. */
-export function renderStatus({ state, reason, retryAt }, { onretry }) {
+export function renderStatus({ state, retryAt }, { onretry }) {
   const seconds = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   const words = {
     idle: "Offline",
@@ -17,7 +20,7 @@ export function renderStatus({ state, reason, retryAt }, { onretry }) {
     online: "Online",
     waiting: seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting…",
     token: "Waiting for a token",
-    stopped: STOPPED[reason] ?? "Disconnected",
+    stopped: "Disconnected",
   }[state];
   const line = byId("connection");
   line.dataset.status = state;
@@ -27,9 +30,13 @@ export function renderStatus({ state, reason, retryAt }, { onretry }) {
   banner.hidden = state === "online";
   banner.dataset.status = state;
   if (!banner.hasChildNodes()) {
-    fill(banner, h("span", { class: "banner-words" }), h("button", { class: "text-button", type: "button", "data-testid": "reconnect", onclick: onretry }, "Try now"));
+    fill(
+      banner,
+      h("span", { class: "banner-words" }),
+      h("button", { class: "text-button", type: "button", "data-testid": "reconnect", onclick: onretry }, "Try now"),
+    );
   }
   write(banner.firstElementChild, state === "waiting" ? `No connection. ${words}` : words);
-  banner.lastElementChild.hidden = state !== "waiting" && state !== "stopped";
+  banner.lastElementChild.hidden = state !== "waiting";
   return state === "waiting";
 }

@@ -61,7 +61,11 @@ def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
 def read_env_file(path: Path) -> dict[str, str]:
     """`NAME=value` a line; `#` begins a comment line, quotes around a value are taken off. Raises SetupError."""
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise SetupError(f"{path} cannot be read as text in UTF-8") from None
+    for number, line in enumerate(lines, start=1):
         text = line.strip().removeprefix("export ")
         if not text or text.startswith("#"):
             continue
@@ -163,7 +167,7 @@ def run(
         click.echo("messenger: warning: authentication is off: whoever reaches this daemon can be anybody", err=True)
     if "*" in config.allowed_origins:
         click.echo("messenger: warning: MESSENGER_ALLOWED_ORIGINS is *: every page may connect", err=True)
-    with stopping_on_sigterm():
+    with stopping_on_signals():
         if not embedded:
             preflight.require_settings(config)
             asyncio.run(preflight.require_database(config))
@@ -185,17 +189,19 @@ def run(
 
 
 @contextmanager
-def stopping_on_sigterm() -> Iterator[None]:
-    """Until the event loop takes signals itself, SIGTERM unwinds like Ctrl-C, so that children are stopped."""
+def stopping_on_signals() -> Iterator[None]:
+    """Until the event loop takes signals itself, SIGTERM and SIGINT unwind, so that children are stopped. SIGINT too: a shell
+    starts what it puts into the background with that one ignored."""
 
     def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_loopback(host: str) -> bool:
@@ -280,10 +286,12 @@ def epoch(renew: bool, env_file: Path | None) -> None:
     if renew:
         if not config.migrate_database_url:
             raise SetupError("MESSENGER_MIGRATE_DATABASE_URL is missing: only the owner renews the epoch")
+        asyncio.run(preflight.require_owner(config.migrate_database_url))
         say(asyncio.run(_renew_epoch(config.migrate_database_url)))
         return
     if not config.database_url:
         raise SetupError("MESSENGER_DATABASE_URL is missing")
+    asyncio.run(preflight.require_database(config))
     say(asyncio.run(_epoch(config.database_url)))
 
 

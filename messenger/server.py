@@ -34,17 +34,8 @@ async def _serve(config: Config, host: str, port: int, on_ready: Callable[[str],
     # Our own lines tell each request: the library's would print query tokens.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=75)
     try:
-        await runner.setup()
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-    except Unavailable:
-        await runner.cleanup()
-        raise SetupError("PostgreSQL does not answer at MESSENGER_DATABASE_URL") from None
-    except OSError as error:
-        await runner.cleanup()
-        raise SetupError(f"cannot listen on {host} port {port}: {error.strerror}") from None
-    try:
-        bound = runner.addresses[0][1] if runner.addresses else port
+        await _start(runner, host, port)
+        bound = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
         on_ready(f"http://{shown}:{bound}")
         await asked.wait()
@@ -52,3 +43,13 @@ async def _serve(config: Config, host: str, port: int, on_ready: Callable[[str],
         await lifecycle.drain(app)
     finally:
         await runner.cleanup()
+
+
+async def _start(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+    except Unavailable:
+        raise SetupError("PostgreSQL does not answer at MESSENGER_DATABASE_URL") from None
+    except OSError as error:
+        raise SetupError(f"cannot listen on {host} port {port}: {error.strerror}") from None

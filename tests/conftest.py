@@ -3,16 +3,22 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
+import uvloop
 
 from messenger.embedded import embedded_servers
 from messenger.store.migrate import migrate
 from tests.support.database import Database, Servers
 from tests.support.node import Cluster
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the daemon runs on: its transports are not asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ export class CatchUp {
     if (this.#running) return;
     this.#running = true;
     try {
-      for (let fruitless = 0; this.#again; ) {
+      for (let fruitless = 0; this.#again;) {
         this.#again = false;
         const before = this.#progress();
         const { more, unknown } = this.#apply(await this.#ask({ type: "sync", cursors: this.#conversations.cursors }));

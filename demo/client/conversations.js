@@ -64,7 +64,9 @@ export class Conversations {
 
   /** id → cursor, of every conversation held. */
   get cursors() {
-    return Object.fromEntries([...this].filter(({ log }) => log.cursor !== null).map(({ id, log }) => [id, log.cursor]));
+    return Object.fromEntries(
+      [...this].filter(({ log }) => log.cursor !== null).map(({ id, log }) => [id, log.cursor]),
+    );
   }
 
   /** Take a server's conversation object, from a list, an answer or an event; an older one than held changes nothing. */

@@ -54,10 +54,14 @@ export class Directory {
 
   /** Find out what people are called. Each id is asked for once a connection. */
   learn(userIds) {
-    const unknown = [...new Set(userIds)].filter((id) => id !== null && !this.#people.knows(id) && !this.#asked.has(id));
+    const unknown = [...new Set(userIds)].filter(
+      (id) => id !== null && !this.#people.knows(id) && !this.#asked.has(id),
+    );
     if (unknown.length === 0) return;
     unknown.forEach((id) => this.#asked.add(id));
-    this.#quietly(this.#rest.users(unknown).then((users) => users.forEach(({ id, name }) => this.#people.name(id, name))));
+    this.#quietly(
+      this.#rest.users(unknown).then((users) => users.forEach(({ id, name }) => this.#people.name(id, name))),
+    );
   }
 
   async #read() {
@@ -81,7 +85,10 @@ export class Directory {
       this.#conversations.meet(conversation, await this.#rest.participants(conversation.id));
       this.#changes.tell("list", conversation.id);
     }
-    const user_ids = direct.map(({ peer }) => peer).filter((peer) => peer !== null).slice(0, MOST_WATCHED);
+    const user_ids = direct
+      .map(({ peer }) => peer)
+      .filter((peer) => peer !== null)
+      .slice(0, MOST_WATCHED);
     if (user_ids.length === 0) return;
     const { users } = await this.#ask({ type: "presence", user_ids });
     for (const { user_id, online, last_seen_at } of users) this.#people.seen(user_id, online, last_seen_at);

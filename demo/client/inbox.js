@@ -17,11 +17,13 @@ export class Inbox {
   #table = {
     "message.sent": (frame) => this.#sent(frame),
     "message.read": (frame) => this.#read(frame),
-    "participant.added": (frame) => this.#durable(frame, (conversation) => this.#messenger.conversations.join(conversation, frame)),
-    "participant.updated": (frame) => this.#durable(frame, (conversation) => this.#messenger.conversations.join(conversation, frame)),
+    "participant.added": (frame) =>
+      this.#durable(frame, (conversation) => this.#messenger.conversations.join(conversation, frame)),
+    "participant.updated": (frame) =>
+      this.#durable(frame, (conversation) => this.#messenger.conversations.join(conversation, frame)),
     "participant.removed": (frame) => this.#removed(frame),
     "conversation.created": (frame) => this.#created(frame),
-    "conversation.updated": (frame) => this.#durable(frame, () => this.#messenger.conversations.merge(frame.conversation)),
+    "conversation.updated": (frame) => this.#durable(frame, () => this.#updated(frame)),
     "conversation.deleted": (frame) => this.#messenger.drop(frame.conversation_id),
     "user.online": (frame) => this.#messenger.people.seen(frame.user_id, true),
     "user.offline": (frame) => this.#messenger.people.seen(frame.user_id, false, frame.last_seen_at),
@@ -77,6 +79,11 @@ export class Inbox {
       return;
     }
     this.#durable(frame, (conversation) => messenger.conversations.leave(conversation, frame.user_id));
+  }
+
+  #updated({ conversation = null }) {
+    if (conversation === null) this.#messenger.directory.discovered();
+    else this.#messenger.conversations.merge(conversation);
   }
 
   #created({ conversation }) {

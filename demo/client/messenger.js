@@ -138,14 +138,15 @@ export class Messenger {
     if (!last || last.seq <= Math.max(log.lastReadSeq, this.#reading.get(id) ?? 0)) return;
     this.#reading.set(id, last.seq);
     this.#quietly(
-      this.#requests.ask({ type: "message.read", message_id: last.id }).then(
-        ({ last_read_seq, unread_count }) => {
+      this.#requests
+        .ask({ type: "message.read", message_id: last.id })
+        .then(({ last_read_seq, unread_count }) => {
           log.read(this.me, last_read_seq, unread_count);
           this.changes.tell("list", id);
-        },
-      ).finally(() => {
-        if (this.#reading.get(id) === last.seq) this.#reading.delete(id);
-      }),
+        })
+        .finally(() => {
+          if (this.#reading.get(id) === last.seq) this.#reading.delete(id);
+        }),
     );
   }
 
@@ -174,7 +175,8 @@ export class Messenger {
   /** We are no longer in it. */
   drop(id) {
     this.#watched.delete(id);
-    if (this.conversations.remove(id)) this.changes.tell("list", id);
+    this.conversations.remove(id);
+    this.changes.tell("list", id);
   }
 
   // Nobody waits for it: what goes wrong is told as `trouble`, unless it is only the connection.
@@ -201,6 +203,7 @@ export class Messenger {
   #closed() {
     this.#session += 1;
     this.#requests.abandon();
+    this.outbox.lost();
     this.#reading.clear();
     this.#paging.clear();
     this.typing.forget();
@@ -229,7 +232,7 @@ export class Messenger {
     try {
       answer = await this.#insist(() => this.#requests.ask({ type: "subscribe", conversation_id: id }));
     } catch (error) {
-      if (error.code === "not_participant") this.drop(id);
+      if (error.code !== "disconnected") this.drop(id);
       throw error;
     }
     const { participants, last_seq, last_change, unread_count } = answer;
@@ -265,6 +268,7 @@ export class Messenger {
         this.changes.tell("log", id);
       });
     this.#paging.set(id, page);
+    this.changes.tell("log", id);
     return page;
   }
 

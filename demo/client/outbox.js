@@ -1,9 +1,12 @@
-// What this device has written and the server has not acknowledged, in order of writing. Each is sent again with the same
-// `client_id` after every reconnect until it is committed or refused; the server makes one message of it (protocol.md §3).
+// What this device has written and the server has not acknowledged. Of each conversation one is underway at a time, so that
+// what one writes arrives in the order of writing whatever is refused or delayed. It is sent again with the same
+// `client_id` until it is committed or refused; the server makes one message of it (protocol.md §3).
 
 import { TOO_LONG, tooLarge } from "./requests.js";
 
 const RESEND_MS = 2_000;
+// Without any answer for so long, on a connection that lives, the question was lost on the way.
+const ANSWER_MS = 15_000;
 // Not refused, or the fate unknown: with the same id it is safe to ask once more.
 const ONCE_MORE = new Set(["unavailable", "rate_limited"]);
 // The server refused the id, not the message: another try needs another id.
@@ -21,12 +24,14 @@ const NEEDS_NEW_ID = "client_id_conflict";
 
 export class Outbox {
   #entries = new Map();
+  // conversation id → what is underway there, and what calls its timer off.
+  #underway = new Map();
   #send;
   #clock;
   #changes;
   #newId;
 
-  /** `send(frame)` may fail silently: `resend` comes with the next connection. Tells the topic `log`. */
+  /** `send(frame)` returns false where there is no connection: `resend` comes with the next one. Tells the topic `log`. */
   constructor({ send, clock, changes, newId = randomId }) {
     this.#send = send;
     this.#clock = clock;
@@ -43,7 +48,7 @@ export class Outbox {
   write(conversationId, content, writtenAt = this.#clock.now()) {
     const entry = { clientId: this.#newId(), conversationId, content, writtenAt, state: "pending", error: null };
     this.#entries.set(entry.clientId, entry);
-    this.#dispatch(entry);
+    this.#next(conversationId);
     this.#changes.tell("log", conversationId);
     return entry;
   }
@@ -59,50 +64,89 @@ export class Outbox {
     }
     entry.state = "pending";
     entry.error = null;
-    this.#dispatch(entry);
+    this.#next(entry.conversationId);
     this.#changes.tell("log", entry.conversationId);
   }
 
   /** Its writer gave it up. */
   discard(clientId) {
     const entry = this.#entries.get(clientId);
-    if (this.#entries.delete(clientId)) this.#changes.tell("log", entry.conversationId);
+    this.settle(clientId);
+    if (entry !== undefined) this.#changes.tell("log", entry.conversationId);
   }
 
   /** It is a message now. */
   settle(clientId) {
+    const entry = this.#entries.get(clientId);
+    if (entry === undefined) return;
     this.#entries.delete(clientId);
+    this.#arrived(entry);
+  }
+
+  /** The connection is gone, and with it every answer. */
+  lost() {
+    for (const { cancel } of this.#underway.values()) cancel();
+    this.#underway.clear();
   }
 
   /** There is a new connection: whatever was not acknowledged goes again, oldest first. */
   resend() {
-    for (const entry of this.#entries.values()) if (entry.state === "pending") this.#dispatch(entry);
+    for (const conversationId of new Set([...this.#entries.values()].map((entry) => entry.conversationId)))
+      this.#next(conversationId);
   }
 
   /** Take an `error` frame. Returns whether it was about something written here. */
   refused({ ref, code, message, retry_after_s = null }) {
     const entry = this.#entries.get(ref);
     if (entry === undefined) return false;
-    if (ONCE_MORE.has(code)) {
-      this.#clock.after(retry_after_s === null ? RESEND_MS : retry_after_s * 1000, () => {
-        if (this.#entries.get(ref) === entry && entry.state === "pending") this.#dispatch(entry);
-      });
-    } else {
-      this.#fail(entry, { code, message });
-    }
+    if (!ONCE_MORE.has(code)) this.#fail(entry, { code, message });
+    else if (this.#isUnderway(entry)) this.#again(entry, retry_after_s === null ? RESEND_MS : retry_after_s * 1000);
     return true;
+  }
+
+  #next(conversationId) {
+    if (this.#underway.has(conversationId)) return;
+    const entry = this.of(conversationId).find(({ state }) => state === "pending");
+    if (entry !== undefined) this.#dispatch(entry);
   }
 
   #dispatch(entry) {
     const { clientId, conversationId, content } = entry;
-    const frame = { type: "message.send", conversation_id: conversationId, content, client_id: clientId, ref: clientId };
+    const frame = {
+      type: "message.send",
+      conversation_id: conversationId,
+      content,
+      client_id: clientId,
+      ref: clientId,
+    };
     if (tooLarge(frame)) this.#fail(entry, TOO_LONG);
-    else this.#send(frame);
+    else if (this.#send(frame)) this.#again(entry, ANSWER_MS);
+  }
+
+  // It is underway, and goes once more after `ms` unless something comes of it before.
+  #again(entry, ms) {
+    this.#underway.get(entry.conversationId)?.cancel();
+    const cancel = this.#clock.after(ms, () => this.#dispatch(entry));
+    this.#underway.set(entry.conversationId, { entry, cancel });
+  }
+
+  #isUnderway(entry) {
+    return this.#underway.get(entry.conversationId)?.entry === entry;
+  }
+
+  // Something came of it: the next one may go.
+  #arrived(entry) {
+    if (this.#isUnderway(entry)) {
+      this.#underway.get(entry.conversationId).cancel();
+      this.#underway.delete(entry.conversationId);
+    }
+    this.#next(entry.conversationId);
   }
 
   #fail(entry, { code, message }) {
     entry.state = "failed";
     entry.error = { code, message };
+    this.#arrived(entry);
     this.#changes.tell("log", entry.conversationId);
   }
 }

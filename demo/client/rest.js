@@ -63,7 +63,11 @@ export class Rest {
     }
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
-      throw new RestError(response.status, answer.code ?? "internal", answer.detail ?? answer.title ?? "Something went wrong");
+      throw new RestError(
+        response.status,
+        answer.code ?? "internal",
+        answer.detail ?? answer.title ?? "Something went wrong",
+      );
     }
     return answer;
   }

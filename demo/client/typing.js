@@ -28,7 +28,10 @@ export class Typing {
     const had = others.has(userId);
     others.get(userId)?.();
     if (isTyping) {
-      others.set(userId, this.#clock.after(EXPIRES_MS, () => this.heard(conversationId, userId, false)));
+      others.set(
+        userId,
+        this.#clock.after(EXPIRES_MS, () => this.heard(conversationId, userId, false)),
+      );
       this.#others.set(conversationId, others);
     } else {
       others.delete(userId);
@@ -51,7 +54,8 @@ export class Typing {
   /** We stopped. Silent where nothing was said, or where the server has let it expire. */
   ended(conversationId) {
     if (this.#said?.conversationId !== conversationId) return;
-    if (this.#clock.now() - this.#said.at < EXPIRES_MS) this.#send({ type: "typing.stop", conversation_id: conversationId });
+    if (this.#clock.now() - this.#said.at < EXPIRES_MS)
+      this.#send({ type: "typing.stop", conversation_id: conversationId });
     this.#said = null;
   }
 

@@ -47,7 +47,16 @@ beforeEach(() => {
 });
 
 function make(more = {}) {
-  connection = new Connection({ address: (token) => ({ url: "ws://x/ws/1", protocols: token ? ["messenger.v1", `bearer.${token}`] : ["messenger.v1"] }), WebSocket: FakeSocket, clock, random: () => 1, ...more });
+  connection = new Connection({
+    address: (token) => ({
+      url: "ws://x/ws/1",
+      protocols: token ? ["messenger.v1", `bearer.${token}`] : ["messenger.v1"],
+    }),
+    WebSocket: FakeSocket,
+    clock,
+    random: () => 1,
+    ...more,
+  });
   connection.onopen = () => heard.push("open");
   connection.onclose = () => heard.push("close");
   connection.onframe = (frame) => heard.push(frame.type);
@@ -107,11 +116,17 @@ describe("coming back", () => {
   test("waits 0.5 s doubled for each failure, 30 s at most, with full jitter", () => {
     const most = [0, 1, 2, 5, 6, 40].map((failures) => backoff(failures, () => 1));
     assert.deepEqual(most, [500, 1000, 2000, 16_000, 30_000, 30_000]);
-    assert.equal(backoff(6, () => 0), 0);
+    assert.equal(
+      backoff(6, () => 0),
+      0,
+    );
   });
 
   test("1012 is a random 0 to 5 s, and no failure", () => {
-    assert.deepEqual(verdict({ code: 1012, reason: "draining" }, 3, () => 0.5), { next: "retry", reason: "draining", failures: 3, delay: 2500 });
+    assert.deepEqual(
+      verdict({ code: 1012, reason: "draining" }, 3, () => 0.5),
+      { next: "retry", reason: "draining", failures: 3, delay: 2500 },
+    );
   });
 
   test("1013 backs off as after three failures", () => {
@@ -119,8 +134,10 @@ describe("coming back", () => {
   });
 
   test("1008 stops, except where it was the token", () => {
-    for (const reason of ["protocol_error", "revoked", "user_mismatch", ""]) assert.equal(verdict({ code: 1008, reason }, 0, () => 1).next, "stop");
-    for (const reason of ["token_missing", "token_invalid", "token_expired"]) assert.equal(verdict({ code: 1008, reason }, 0, () => 1).next, "token");
+    for (const reason of ["protocol_error", "revoked", "user_mismatch", ""])
+      assert.equal(verdict({ code: 1008, reason }, 0, () => 1).next, "stop");
+    for (const reason of ["token_missing", "token_invalid", "token_expired"])
+      assert.equal(verdict({ code: 1008, reason }, 0, () => 1).next, "token");
   });
 
   test("failures add up until a connection has held for 5 s", async () => {
@@ -192,7 +209,9 @@ describe("tokens", () => {
 
   test("while one is awaited the state says so, and a stop makes it void", async () => {
     let give;
-    make({ getToken: (reason) => (reason === null ? Promise.resolve("bad") : new Promise((resolve) => (give = resolve))) });
+    make({
+      getToken: (reason) => (reason === null ? Promise.resolve("bad") : new Promise((resolve) => (give = resolve))),
+    });
     connection.start();
     await settle();
     FakeSocket.last.end(1008, "token_invalid");

@@ -87,21 +87,46 @@ export const D = "22222222-2222-7222-8222-222222222222";
 
 export function message(seq, change, more = {}) {
   return {
-    id: `m${seq}`, conversation_id: C, seq, change, sender_id: 2, content: `text ${seq}`, message_type: "text",
-    created_at: new Date(1_700_000_000_000 + seq * 1000).toISOString(), edited_at: null, deleted_at: null, client_id: null,
+    id: `m${seq}`,
+    conversation_id: C,
+    seq,
+    change,
+    sender_id: 2,
+    content: `text ${seq}`,
+    message_type: "text",
+    created_at: new Date(1_700_000_000_000 + seq * 1000).toISOString(),
+    edited_at: null,
+    deleted_at: null,
+    client_id: null,
     ...more,
   };
 }
 
 export function conversation(more = {}) {
   return {
-    id: C, type: "group", title: "Team", created_by: 1, created_at: "2026-01-01T00:00:00Z", first_seq: 1, last_seq: 0,
-    last_change: 0, participant_count: 3, my_role: "member", last_message: null, unread_count: 0, ...more,
+    id: C,
+    type: "group",
+    title: "Team",
+    created_by: 1,
+    created_at: "2026-01-01T00:00:00Z",
+    first_seq: 1,
+    last_seq: 0,
+    last_change: 0,
+    participant_count: 3,
+    my_role: "member",
+    last_message: null,
+    unread_count: 0,
+    ...more,
   };
 }
 
 export const newMessage = (data, more = {}) => ({
-  type: "message.new", conversation_id: data.conversation_id, seq: data.seq, change: data.change, data, ...more,
+  type: "message.new",
+  conversation_id: data.conversation_id,
+  seq: data.seq,
+  change: data.change,
+  data,
+  ...more,
 });
 
 /** A conversation as the database keeps it: rows in their final state, and the events that every change made. */
@@ -126,7 +151,10 @@ export class ModelConversation {
   }
 
   edit(seq) {
-    return this.#change("message.edited", seq, { content: `edited at ${this.lastChange + 1}`, edited_at: "2026-01-02T00:00:00Z" });
+    return this.#change("message.edited", seq, {
+      content: `edited at ${this.lastChange + 1}`,
+      edited_at: "2026-01-02T00:00:00Z",
+    });
   }
 
   delete(seq) {
@@ -143,11 +171,21 @@ export class ModelConversation {
   /** What is above a change, as a catch-up from the database would push it: final states, with `after`. */
   folded(above) {
     let after = above;
-    return this.rows.filter(({ change }) => change > above).sort((a, b) => a.change - b.change).map((row) => {
-      const event = { type: "message.new", conversation_id: this.id, seq: row.seq, change: row.change, after, data: { ...row } };
-      after = row.change;
-      return event;
-    });
+    return this.rows
+      .filter(({ change }) => change > above)
+      .sort((a, b) => a.change - b.change)
+      .map((row) => {
+        const event = {
+          type: "message.new",
+          conversation_id: this.id,
+          seq: row.seq,
+          change: row.change,
+          after,
+          data: { ...row },
+        };
+        after = row.change;
+        return event;
+      });
   }
 
   unread(me, lastRead) {
@@ -156,11 +194,18 @@ export class ModelConversation {
 
   sync(cursor, { limit = 200, me = 1, lastRead = 0, behind = 1000 } = {}) {
     const numbers = {
-      conversation_id: this.id, last_change: this.lastChange, first_seq: 1, last_seq: this.lastSeq, last_read_seq: lastRead,
+      conversation_id: this.id,
+      last_change: this.lastChange,
+      first_seq: 1,
+      last_seq: this.lastSeq,
+      last_read_seq: lastRead,
       unread_count: this.unread(me, lastRead),
     };
     if (cursor === undefined || cursor > this.lastChange || this.lastChange - cursor > behind) {
-      const changes = this.rows.slice(-limit).map((row) => ({ ...row })).sort((a, b) => a.change - b.change);
+      const changes = this.rows
+        .slice(-limit)
+        .map((row) => ({ ...row }))
+        .sort((a, b) => a.change - b.change);
       return { ...numbers, changes, more: false, reset: true };
     }
     const above = this.rows.filter(({ change }) => change > cursor).sort((a, b) => a.change - b.change);

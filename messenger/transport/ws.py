@@ -43,6 +43,8 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
     here.open_sockets += 1
     try:
         await _serve(request, here, socket)
+    except ConnectionError:
+        log.debug("device vanished in the middle of an answer")
     finally:
         here.open_sockets -= 1
     return socket
@@ -64,7 +66,10 @@ async def _serve(request: web.Request, here: Context, socket: Socket) -> None:
     if refusal is not None:
         await socket.close(code=refusal.code, message=refusal.reason.encode())
         return
-    device = _device(request, here, socket, identity)
+    transport = request.transport
+    if transport is None:
+        return  # it hung up while we asked who it is
+    device = _device(request, here, socket, transport, identity)
     try:
         if await _admit(here, device):
             await _read(here, device, socket)
@@ -77,15 +82,16 @@ async def _serve(request: web.Request, here: Context, socket: Socket) -> None:
         await asyncio.shield(_dismiss(here, device))
 
 
-def _device(request: web.Request, here: Context, socket: Socket, identity: Identity) -> Device:
+def _device(
+    request: web.Request, here: Context, socket: Socket, transport: asyncio.Transport, identity: Identity
+) -> Device:
     named = request.query.get("device", "")
-    assert isinstance(request.transport, asyncio.Transport)
     device = Device(
         identity.user_id,
         named if _DEVICE_NAME.fullmatch(named) else f"d-{secrets.token_hex(6)}",
         secrets.token_hex(8),
         socket,
-        request.transport,
+        transport,
         here.config.max_queue_bytes,
     )
     device.expires_at = identity.expires_at
