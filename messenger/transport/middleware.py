@@ -8,7 +8,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from messenger.errors import MessengerError
-from messenger.transport import origins
+from messenger.transport import origins, peer
 from messenger.transport.context import CONFIG
 from messenger.transport.problems import problem, problem_of_status
 
@@ -45,7 +45,7 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
             path=request.path,
             status=status,
             ms=round((time.monotonic() - began) * 1000, 1),
-            peer=request.remote,
+            peer=peer.address_of(request, request.app[CONFIG]),
         )
 
 
