@@ -35,12 +35,11 @@ import { chooseUser, confirm, toast } from "./dialogs.js";
 import { byId, fill, h, icon } from "./dom.js";
 import { FramesPanel } from "./frames.js";
 import { askToken, showTrouble, showUsers } from "./gate.js";
+import { OpenIdentity, TokenIdentity, forgetToken } from "./identity.js";
 import { ConversationList } from "./list.js";
 import { Pane } from "./pane.js";
 import { renderStatus, stoppedWords } from "./status.js";
 
-const TOKEN = "messenger.token";
-const DEVICE = "messenger.device";
 const NARROW = matchMedia("(max-width: 760px)");
 
 start();
@@ -63,7 +62,10 @@ async function start() {
 
 /** The chat, as `user` (text as in the address, or null: whomever the token names). */
 function run(config, user) {
-  const identity = config.auth === "off" ? new OpenIdentity(user) : new TokenIdentity(user);
+  const identity =
+    config.auth === "off"
+      ? new OpenIdentity(user)
+      : new TokenIdentity(user, (refusal) => askToken(byId("gate"), refusal));
   const connection = new Connection(identity);
   const rest = new Rest({ base: new URL("api/v1/messenger/", document.baseURI), headers: () => identity.headers() });
   const messenger = new Messenger({ connection, rest });
@@ -132,9 +134,13 @@ function run(config, user) {
   messenger.on("trouble", trouble);
   messenger.on("expiring", (seconds) => toast(`The token expires in ${seconds} s`));
 
+  // The address says what is open, so that a reload and the browser's own buttons do what one expects.
+  let started = false;
+  let cameFromList = false;
   const open = () => {
-    const id = decodeURIComponent(location.hash.slice(1)) || null;
+    const id = location.hash.slice(1) || null;
     if (id === pane.id) return;
+    cameFromList = pane.id === null && id !== null && started;
     byId("app").dataset.screen = id === null ? "list" : "chat";
     pane.show(id);
     composer.show(id);
@@ -143,7 +149,7 @@ function run(config, user) {
     if (id !== null && !NARROW.matches) composer.focus();
   };
   addEventListener("hashchange", open);
-  byId("back").addEventListener("click", () => (location.hash = ""));
+  byId("back").addEventListener("click", () => (cameFromList ? history.back() : (location.hash = "")));
 
   byId("new-conversation").addEventListener("click", async () => {
     const others = messenger.people.known
@@ -172,13 +178,14 @@ function run(config, user) {
   fill(byId("nothing-open"), h("span", { class: "nothing-mark" }, icon("chat")), h("p", {}, "Choose a conversation"));
   byId("app").hidden = false;
   open();
+  started = true;
   draw();
   connection.start();
 }
 
 /** As somebody else: forget who we are, and begin at the first page. */
 function startOver() {
-  sessionStorage.removeItem(TOKEN);
+  forgetToken();
   location.assign(new URL("./", document.baseURI));
 }
 
@@ -194,50 +201,4 @@ function renderMe(messenger, user) {
   const { unread } = conversations;
   const title = [unread > 0 ? `(${unread})` : null, name || null, "Messenger"].filter(Boolean).join(" · ");
   if (document.title !== title) document.title = title;
-}
-
-/** Authentication is off: we are whom the address says. */
-class OpenIdentity {
-  #user;
-
-  constructor(user) {
-    this.#user = user;
-  }
-
-  getToken = async () => null;
-  address = () => ({ url: socketAddress(this.#user), protocols: ["messenger.v1"] });
-  headers = () => ({ "X-User-Id": this.#user });
-}
-
-/** We are whom the token says; it is asked for, and asked for again when the server refuses it. */
-class TokenIdentity {
-  #user;
-
-  constructor(user) {
-    this.#user = user ?? "me";
-  }
-
-  getToken = async (refusal) => {
-    const held = refusal === null ? sessionStorage.getItem(TOKEN) : null;
-    const token = held ?? (await askToken(byId("gate"), refusal));
-    sessionStorage.setItem(TOKEN, token);
-    return token;
-  };
-
-  address = (token) => ({ url: socketAddress(this.#user), protocols: ["messenger.v1", `bearer.${token}`] });
-  headers = () => ({ Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` });
-}
-
-/** The device keeps its name as long as the tab lives. */
-function socketAddress(user) {
-  let device = sessionStorage.getItem(DEVICE);
-  if (device === null) {
-    device = `web-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
-    sessionStorage.setItem(DEVICE, device);
-  }
-  const url = new URL(`ws/${encodeURIComponent(user)}`, document.baseURI);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams({ device });
-  url.hash = "";
-  return url.href;
 }

@@ -56,8 +56,9 @@ async def still_answers(url):
 
 try:
     with embedded_servers(Path(sys.argv[1]), lambda line: told(report=line)) as servers:
-        told(servers=[servers.admin_url, servers.migrate_url, servers.database_url, servers.redis_url])
+        addresses = [servers.admin_url, servers.migrate_url, servers.database_url, servers.redis_url]
         try:
+            told(servers=addresses)
             sys.stdin.read()
         except KeyboardInterrupt:
             asyncio.run(still_answers(servers.database_url))
@@ -199,17 +200,15 @@ def refusal(data_dir: Path) -> str:
     return text
 
 
-def processes() -> dict[tuple[int, str], int]:
+def processes(pattern: str = "[0-9]*") -> dict[tuple[int, str], int]:
     """(number, time of start) → parent, of all that are alive."""
     found = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
+    for entry in Path("/proc").glob(f"{pattern}/stat"):
+        with suppress(OSError):
             number, _, rest = entry.read_text().partition(" (")
-        except OSError:
-            continue
-        fields = rest.rpartition(") ")[2].split()
-        if fields[0] != "Z":
-            found[int(number), fields[19]] = int(fields[1])
+            fields = rest.rpartition(") ")[2].split()
+            if fields[0] != "Z":
+                found[int(number), fields[19]] = int(fields[1])
     return found
 
 
@@ -231,7 +230,7 @@ def wait_until(true: Callable[[], object], what: str) -> None:
 
 
 def wait_until_gone(who: set[tuple[int, str]]) -> None:
-    wait_until(lambda: not who & processes().keys(), f"{who} to end")
+    wait_until(lambda: not any(it in processes(str(it[0])) for it in who), f"{who} to end")
 
 
 def rights(path: Path) -> dict[Path, tuple[int, int, int]]:
@@ -573,9 +572,8 @@ def test_a_worker_that_was_forked_does_not_keep_the_lock_of_a_dead_daemon(data_d
         "import os, sys; from pathlib import Path\n"
         "from messenger.embedded.locks import only_daemon\n"
         "with only_daemon(Path(sys.argv[1])):\n"
-        "    worker = os.fork()\n"
-        "    if worker: print(worker, flush=True); os._exit(0)\n"
-        "    sys.stdin.read(); os._exit(0)\n"
+        "    if os.fork(): os._exit(0)\n"
+        "    print(os.getpid(), flush=True); sys.stdin.read(); os._exit(0)\n"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", script, str(data_dir)],
