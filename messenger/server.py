@@ -34,7 +34,8 @@ async def _serve(config: Config, host: str, port: int, on_ready: Callable[[str],
     # Our own lines tell each request: the library's would print query tokens.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=75)
     try:
-        await _start(runner, host, port)
+        if not await _started(runner, host, port, asked):
+            return
         bound = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
         on_ready(f"http://{shown}:{bound}")
@@ -43,6 +44,20 @@ async def _serve(config: Config, host: str, port: int, on_ready: Callable[[str],
         await lifecycle.drain(app)
     finally:
         await runner.cleanup()
+
+
+async def _started(runner: web.AppRunner, host: str, port: int, asked: asyncio.Event) -> bool:
+    """False where it was asked to stop before it could start. Raises SetupError."""
+    starting = asyncio.create_task(_start(runner, host, port), name="start")
+    stopping = asyncio.create_task(asked.wait(), name="asked to stop")
+    done, pending = await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if starting not in done:
+        return False
+    starting.result()
+    return True
 
 
 async def _start(runner: web.AppRunner, host: str, port: int) -> None:

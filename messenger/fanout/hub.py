@@ -108,11 +108,15 @@ class Hub:
             del self.people[user_id]
         return person
 
-    def subscribe(self, sink: Sink, feed: Feed, participants: Iterable[UserId]) -> None:
-        """Let a device have a conversation's ephemeral events; small ones' presence too."""
+    def subscribe(self, sink: Sink, feed: Feed) -> None:
+        """Let a device have a conversation's ephemeral events."""
         feed.subscribers[sink] = None
-        self.watches.unwatch(sink, feed)
-        self.watches.watch(sink, feed, participants)
+
+    def watch(self, sink: Sink, conversation_id: ConversationId, participants: Iterable[UserId]) -> None:
+        """Let a device that subscribed know when these come and go; in large conversations it has to ask."""
+        feed = self.feeds.get(conversation_id)
+        if feed is not None and sink in feed.subscribers and not feed.is_large:
+            self.watches.watch(sink, feed, participants)
 
     def unsubscribe(self, sink: Sink, feed: Feed) -> None:
         feed.subscribers.pop(sink, None)

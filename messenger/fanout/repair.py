@@ -195,6 +195,10 @@ class Repair:
         if not person.is_open:
             person.hints.add(conversation_id)
             return
+        if not await self._duties.standing(conversation_id, [user_id]):
+            return  # a stranger asks: no channel is opened for him
+        if self._hub.people.get(user_id) is not person:
+            return
         feed = self._hub.feed(conversation_id)
         if user_id in feed.members:
             return
