@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
+from messenger.background import end
 from messenger.config import Config
 from messenger.fanout.node import Node, NodeSettings
 from messenger.service.conversations import Conversations
@@ -56,7 +57,7 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                     provision=config.unknown_users == "provision",
                     anyone_starts=config.who_starts == "anyone",
                 ),
-                sync=Sync(messages, conversations),
+                sync=Sync(conversations),
                 typing=TypingIndicator(node.relay, node.hub),
                 message_rates=Buckets(config.rate_messages),
             )
@@ -64,8 +65,7 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                pulse.cancel()
-                await asyncio.gather(pulse, return_exceptions=True)
+                await end([pulse])
 
 
 async def drain(app: web.Application) -> None:

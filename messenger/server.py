@@ -10,6 +10,7 @@ from aiohttp import web
 
 from messenger import lifecycle
 from messenger.app import make_app
+from messenger.background import end
 from messenger.config import Config
 from messenger.errors import SetupError, Unavailable
 
@@ -51,9 +52,7 @@ async def _started(runner: web.AppRunner, host: str, port: int, asked: asyncio.E
     starting = asyncio.create_task(_start(runner, host, port), name="start")
     stopping = asyncio.create_task(asked.wait(), name="asked to stop")
     done, pending = await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await end(pending)
     if starting not in done:
         return False
     starting.result()

@@ -17,6 +17,7 @@ import structlog
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
+from messenger.background import end
 from messenger.bus.channels import PRESENCE_SHARDS, Channels
 from messenger.domain.ids import MAX_USER_ID, UserId
 
@@ -84,9 +85,7 @@ class Presence:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     async def arrive(self, user_id: UserId, connection_id: str) -> int:
         """Hold a lease for a device. Returns how many devices the user has on all nodes; 0 where Redis is away."""

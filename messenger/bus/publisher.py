@@ -11,6 +11,8 @@ import structlog
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
+from messenger.background import end
+
 log = structlog.get_logger(__name__)
 
 MOST_WAITING = 10_000
@@ -43,8 +45,7 @@ class Publisher:
             except TimeoutError:
                 self.dropped += len(self._queue)
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
 
     def publish(self, channel: str, data: bytes) -> None:
         """Never waits, never fails."""

@@ -14,6 +14,7 @@ import structlog
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
+from messenger.background import end
 from messenger.errors import MessengerError
 
 log = structlog.get_logger(__name__)
@@ -69,9 +70,7 @@ class Subscriber:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._disconnect()
 
     async def subscribe(self, channels: Iterable[str]) -> bool:

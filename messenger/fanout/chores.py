@@ -6,6 +6,7 @@ from typing import Self
 
 import structlog
 
+from messenger.background import end
 from messenger.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -28,10 +29,7 @@ class Chores:
 
     async def __aexit__(self, *_: object) -> None:
         self._closed = True
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._running.values())
 
     def start(self, key: Hashable, chore: Callable[[], Awaitable[None]]) -> None:
         if self._closed:

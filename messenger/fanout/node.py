@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from messenger.background import end
 from messenger.bus.bus import Bus
 from messenger.bus.presence import Presence
 from messenger.domain.ids import UserId
@@ -98,9 +99,7 @@ class Node:
             try:
                 yield node
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end(tasks)
                 await bus.forget_figures()
 
     def figures(self) -> Mapping[str, int]:
