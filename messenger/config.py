@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -16,7 +17,7 @@ from messenger.errors import SetupError
 PREFIX = "MESSENGER_"
 # Read by the test suite, not by the daemon; known here so that they are not told as unknown.
 FOREIGN = frozenset({"MESSENGER_TEST_DATABASE_URL", "MESSENGER_TEST_REDIS_URL", "MESSENGER_TEST_REQUIRE_BROWSER"})
-# HS256 wants a key as long as its hash (RFC 7518 §3.2).
+# HS256 wants a key as long as its hash, and so do the longer ones (RFC 7518 §3.2).
 MIN_SECRET_BYTES = 32
 
 
@@ -119,9 +120,25 @@ def url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if not _is_readable(text):
+            raise ValueError("cannot be read: write / ? # @ : and % of a password as %2F %3F %23 %40 %3A and %25")
         return text
 
     return parse
+
+
+def _is_readable(address: str) -> bool:
+    """Whether host and port stand where they should. A parser further on would quote what it stumbles over: a password."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    return (
+        not parts.fragment
+        and all(re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?", host) for host in hosts)
+        and all("=" in option for option in parts.query.split("&") if option)
+    )
 
 
 def parse_redis_prefix(text: str) -> str:
@@ -236,21 +253,26 @@ def _contradictions(config: Config) -> list[str]:
     problems = []
     if config.jwt_secret and config.jwt_public_key_file:
         problems.append("MESSENGER_JWT_SECRET and MESSENGER_JWT_PUBLIC_KEY_FILE are both set: keep one of them")
-    if config.jwt_secret and len(config.jwt_secret.encode()) < MIN_SECRET_BYTES:
-        problems.append(f"MESSENGER_JWT_SECRET must have {MIN_SECRET_BYTES} bytes or more")
-    symmetric = {"HS256", "HS384", "HS512"}
+    symmetric = {"HS256": MIN_SECRET_BYTES, "HS384": 48, "HS512": 64}
+    least = max((symmetric[name] for name in config.algorithms if name in symmetric), default=MIN_SECRET_BYTES)
+    if config.jwt_secret and len(config.jwt_secret.encode()) < least:
+        problems.append(f"MESSENGER_JWT_SECRET must have {least} bytes or more")
     asymmetric = {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
-    for name in config.jwt_algorithms:
-        # One family only: a public key must never be taken for a secret.
-        if name not in (symmetric if config.jwt_secret else asymmetric):
-            problems.append(f"MESSENGER_JWT_ALGORITHMS names {name!r}, which does not go with the key that is set")
+    # One family only: a public key must never be taken for a secret.
+    problems += [
+        f"MESSENGER_JWT_ALGORITHMS names {name!r}, which does not go with the key that is set"
+        for name in config.jwt_algorithms
+        if name not in (symmetric if config.jwt_secret else asymmetric)
+    ]
     return problems
 
 
 def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[str]:
     warnings = []
+    # Compared without the prefix: with it everything looks alike.
+    candidates = [name.removeprefix(PREFIX) for name in known]
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and name not in FOREIGN:
-            near = difflib.get_close_matches(name, known, n=1)
-            warnings.append(f"{name} is no setting" + (f"; is {near[0]} meant?" if near else ""))
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), candidates, n=1)
+            warnings.append(f"{name} is no setting" + (f"; is {PREFIX}{near[0]} meant?" if near else ""))
     return warnings

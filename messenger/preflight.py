@@ -1,12 +1,14 @@
 """What must be right before the daemon serves, and what `messenger doctor` looks at."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import jwt
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -16,6 +18,7 @@ from messenger.config import Config
 from messenger.errors import SetupError
 from messenger.store.migrate import applied_by_app, missing
 from messenger.store.queries import query
+from messenger.store.session import in_one_line
 
 # Clocks further apart make tokens and times look wrong.
 CLOCK_S = 5.0
@@ -39,10 +42,28 @@ def require_settings(config: Config) -> None:
         )
     if not config.redis_url:
         raise SetupError("MESSENGER_REDIS_URL is missing: set it, or start with --embedded")
+    try:
+        aioredis.ConnectionPool.from_url(config.redis_url)
+    except ValueError:
+        raise SetupError("MESSENGER_REDIS_URL cannot be read: one of its options has no such value") from None
     if config.auth == "jwt" and not (config.jwt_secret or config.jwt_public_key_file):
         raise SetupError(
             "no key to check tokens with: set MESSENGER_JWT_SECRET (32 bytes or more) or MESSENGER_JWT_PUBLIC_KEY_FILE"
         )
+    if config.jwt_public_key_file:
+        _require_key(config)
+
+
+def _require_key(config: Config) -> None:
+    try:
+        key = Path(config.jwt_public_key_file).read_bytes()
+    except OSError as error:
+        raise SetupError(f"MESSENGER_JWT_PUBLIC_KEY_FILE cannot be read: {error.strerror}") from None
+    for algorithm in config.algorithms:
+        with suppress(jwt.InvalidKeyError, ValueError, TypeError):
+            jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+            return
+    raise SetupError(f"MESSENGER_JWT_PUBLIC_KEY_FILE holds no public key in PEM for {', '.join(config.algorithms)}")
 
 
 async def require_database(config: Config) -> None:
@@ -51,6 +72,16 @@ async def require_database(config: Config) -> None:
         for finding in [*await _role(connection), await _schema(connection)]:
             if not finding.ok:
                 raise SetupError(f"{finding.text}: {finding.mend}")
+
+
+async def require_owner(database_url: str) -> None:
+    """A migrated database, reached by its owner. Raises SetupError, one line."""
+    async with _connected(database_url) as connection:
+        row = await connection.fetchrow(query("duties.identity"))
+    if not row["has_schema"]:
+        raise SetupError("the database is not migrated: run messenger migrate")
+    if not row["is_owner"]:
+        raise SetupError(f"role {row['name']} is not the owner: give MESSENGER_MIGRATE_DATABASE_URL as for migrate")
 
 
 async def examine(config: Config) -> list[Finding]:
@@ -83,16 +114,11 @@ async def _connected(database_url: str) -> AsyncIterator[Any]:
     try:
         connection = await asyncpg.connect(database_url, timeout=10)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise SetupError(f"PostgreSQL does not let us in ({type(error).__name__}: {_plain(error)})") from None
+        raise SetupError(f"PostgreSQL does not let us in ({in_one_line(error)})") from None
     try:
         yield connection
     finally:
         await connection.close(timeout=5)
-
-
-def _plain(error: BaseException) -> str:
-    # A connection error may repeat the address; it never holds the password.
-    return str(error).splitlines()[0] if str(error) else "no reason given"
 
 
 async def _role(connection: Any) -> list[Finding]:
@@ -108,14 +134,14 @@ async def _role(connection: Any) -> list[Finding]:
         ),
         Finding(
             "role",
-            not row["rolsuper"],
-            f"role {name} is {'' if row['rolsuper'] else 'no '}superuser",
+            not row["is_superuser"],
+            f"role {name} is {'a' if row['is_superuser'] else 'no'} superuser",
             mend,
         ),
         Finding(
             "role",
-            not row["rolbypassrls"],
-            f"role {name} {'bypasses' if row['rolbypassrls'] else 'does not bypass'} row-level security",
+            not row["bypasses"],
+            f"role {name} {'bypasses' if row['bypasses'] else 'does not bypass'} row-level security",
             mend,
         ),
         Finding(
@@ -167,18 +193,21 @@ def _clock(topic: str, told: datetime) -> Finding:
 
 
 async def _bus(redis_url: str) -> list[Finding]:
-    client = aioredis.Redis.from_url(
-        redis_url, protocol=2, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)
-    )
+    try:
+        client = aioredis.Redis.from_url(
+            redis_url, protocol=2, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
+    except ValueError:
+        return []  # told of the settings
     try:
         async with client:
             info = await client.info("server")
-            seconds, _ = await client.time()
+            seconds, microseconds = await client.time()
     except (RedisError, OSError) as error:
         return [Finding("bus", False, f"Redis does not answer ({type(error).__name__})", "check MESSENGER_REDIS_URL")]
     version = info["redis_version"]
     major, minor = (int(part) for part in version.split(".")[:2])
     return [
         Finding("bus", (major, minor) >= (6, 2), f"Redis {version}", "Redis 6.2 or later is needed"),
-        _clock("bus clock", datetime.fromtimestamp(int(seconds), UTC)),
+        _clock("bus clock", datetime.fromtimestamp(int(seconds) + int(microseconds) / 1e6, UTC)),
     ]

@@ -12,8 +12,9 @@ from messenger.domain.conversation import (
     Participant,
     Role,
     Standing,
+    State,
 )
-from messenger.domain.ids import ConversationId, UserId, uuid7
+from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Message
 from messenger.errors import NotParticipant
 from messenger.store.messages import require_participant
@@ -47,17 +48,29 @@ class ConversationStore:
             reading = await connection.fetchrow(query("conversations.reading"), conversation_id)
             return conversation, tuple(map(participant_of, participants)), reading["unread_count"]
 
-        return await self._store.as_user(user_id, work, conversation_id)
+        return await self._store.as_user(user_id, work, conversation_id, one_snapshot=True)
 
-    async def reading(self, user_id: UserId, conversation_id: ConversationId) -> tuple[int, int]:
-        """`last_read_seq` and unread count. Raises NotParticipant."""
+    async def state(self, user_id: UserId, conversation_id: ConversationId, cursor: int | None, limit: int) -> State:
+        """The first `limit` changes above a cursor, ascending by `change`; without one the newest page, newest first. The
+        numbers are of the same moment: a message that they do not count is not among them. Raises NotParticipant."""
 
-        async def work(connection: Connection) -> tuple[int, int]:
-            await require_participant(connection, conversation_id)
-            row = await connection.fetchrow(query("conversations.reading"), conversation_id)
-            return row["last_read_seq"], row["unread_count"]
+        async def work(connection: Connection) -> State:
+            conversation = await _find(connection, conversation_id)
+            reading = await connection.fetchrow(query("conversations.reading"), conversation_id)
+            if cursor is None:
+                rows = await connection.fetch(query("messages.history_backward"), conversation_id, 2**62, 0, limit)
+            else:
+                rows = await connection.fetch(query("messages.changes"), conversation_id, cursor, limit)
+            return State(
+                messages=tuple(map(message_of, rows)),
+                last_change=conversation.last_change,
+                first_seq=conversation.first_seq,
+                last_seq=conversation.last_seq,
+                last_read_seq=reading["last_read_seq"],
+                unread_count=reading["unread_count"],
+            )
 
-        return await self._store.as_user(user_id, work, conversation_id)
+        return await self._store.as_user(user_id, work, conversation_id, one_snapshot=True)
 
     async def overview(
         self, user_id: UserId, before: tuple[datetime, ConversationId] | None, limit: int
@@ -106,7 +119,6 @@ class ConversationStore:
         async def work(connection: Connection) -> tuple[Conversation, bool, Sequence[Message]]:
             row = await connection.fetchrow(
                 query("conversations.create"),
-                uuid7(),
                 type_,
                 title,
                 metadata,

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+
 from messenger.domain.conversation import Receipt
 from messenger.domain.ids import ConversationId, MessageId, UserId
 from messenger.domain.message import Message
 from messenger.errors import Forbidden, MessageNotFound, NotParticipant
 from messenger.store.queries import query
 from messenger.store.rows import message_of, receipt_of
-from messenger.store.session import Connection, Store, translated
+from messenger.store.session import Connection, Store
 
 
 class MessageStore:
@@ -55,8 +57,11 @@ class MessageStore:
     async def mark_read(self, user_id: UserId, message_id: MessageId) -> Receipt:
         """Raises MessageNotFound."""
         async with self._store.connection() as connection:
-            with translated():
+            try:
                 row = await connection.fetchrow(query("messages.mark_read"), user_id, message_id)
+            except (asyncpg.ForeignKeyViolationError, asyncpg.InsufficientPrivilegeError):
+                # He was removed, or the conversation deleted, while this waited.
+                raise MessageNotFound from None
             return receipt_of(row, user_id)
 
     async def history(

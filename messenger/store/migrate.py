@@ -17,6 +17,7 @@ import asyncpg
 
 from messenger.errors import SetupError
 from messenger.store.queries import query
+from messenger.store.session import in_one_line
 
 # Any number will do, as long as it is ours: "msgr".
 ADVISORY_LOCK = 0x6D736772
@@ -84,8 +85,10 @@ async def applied_by_app(connection: Any) -> Mapping[int, str]:
     """What a database holds, asked as the application role. Raises SetupError where nothing was migrated."""
     try:
         return dict(tuple(row) for row in await connection.fetch(query("duties.applied")))
-    except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError, asyncpg.InsufficientPrivilegeError):
+    except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError):
         raise SetupError("the database is not migrated: run messenger migrate") from None
+    except asyncpg.InsufficientPrivilegeError:
+        raise SetupError("the database does not tell this role what it holds: grant it messenger_app") from None
 
 
 async def _applied_by_owner(connection: Any) -> Mapping[int, str]:
@@ -98,13 +101,14 @@ async def migrate(database_url: str, *, check: bool = False) -> Sequence[Step]:
     """Apply what is missing and return it; with `check` only return it. Raises SetupError."""
     try:
         connection = await asyncpg.connect(database_url, timeout=10)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise SetupError(f"PostgreSQL does not let us in: {error}") from None
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise SetupError(f"PostgreSQL does not let us in ({in_one_line(error)})") from None
     try:
         return await _migrate(connection, check=check)
     except asyncpg.InsufficientPrivilegeError as error:
         raise SetupError(
-            f"{error}: the owner needs CREATE on the database and CREATEROLE (running.md: roles)"
+            f"the role of MESSENGER_MIGRATE_DATABASE_URL may not migrate ({in_one_line(error)}): "
+            "it has to be the owner, with CREATE on the database and CREATEROLE"
         ) from None
     finally:
         await connection.close(timeout=5)

@@ -65,6 +65,13 @@ def failure(code: str, message: str = "") -> MessengerError:
     return FAILURES.get(code, MessengerError)(message or None)
 
 
+def in_one_line(error: BaseException) -> str:
+    """What went wrong, for the person at the terminal. A plain ValueError may quote a password, so its text is left out."""
+    is_told = isinstance(error, asyncpg.InterfaceError) or not isinstance(error, ValueError)
+    text = str(error).partition("\n")[0] if is_told else ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """What asyncpg raises, as our errors. Anything unforeseen passes through as it is."""
@@ -136,14 +143,23 @@ class Store:
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 yield connection
 
-    async def as_user(self, user_id: UserId, work: Callable[[Connection], Awaitable[T]], *scope: ConversationId) -> T:
+    async def as_user(
+        self,
+        user_id: UserId,
+        work: Callable[[Connection], Awaitable[T]],
+        *scope: ConversationId,
+        one_snapshot: bool = False,
+    ) -> T:
         """Run `work` in one transaction in which row-level security sees `user_id`, narrowed to `scope` where given.
+
+        With `one_snapshot` all that it reads is of one moment; it must not write then.
 
         A transaction that lost a race runs again, so `work` must do nothing but SQL. Raises our errors.
         """
+        options = {"isolation": "repeatable_read", "readonly": True} if one_snapshot else {}
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self.connection() as connection, connection.transaction():
+                async with self.connection() as connection, connection.transaction(**options):
                     # In a statement of its own: a query that set it itself might be judged before it did.
                     await connection.fetchval("select messenger.enter($1, $2)", user_id, list(scope) or None)
                     return await work(connection)

@@ -1,4 +1,6 @@
 -- Who is asking, and what is his. Policies rest on these; each returns ids or numbers, never content.
+-- A definer function, here and elsewhere, looks into pg_temp last: else a type of the caller's own making, named text and
+-- checked by a function of his, would run as the owner.
 
 -- The user on whose behalf this transaction runs; null where nobody said, and then nothing is visible.
 create or replace function messenger.current_user_id() returns bigint
@@ -31,7 +33,7 @@ $$;
 
 -- Conversations that I take part in.
 create or replace function messenger.my_conversation_ids() returns setof uuid
-language plpgsql stable security definer set search_path = '' rows 20
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 20
 as $$
 declare
     me constant bigint := messenger.current_user_id();
@@ -48,7 +50,7 @@ $$;
 
 -- Conversations in which I may write: not as an observer, and in an announcement only as its admin.
 create or replace function messenger.my_posting_conversation_ids() returns setof uuid
-language plpgsql stable security definer set search_path = '' rows 20
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 20
 as $$
 declare
     me constant bigint := messenger.current_user_id();
@@ -65,7 +67,7 @@ $$;
 
 -- Conversations whose admin I am.
 create or replace function messenger.my_administered_conversation_ids() returns setof uuid
-language plpgsql stable security definer set search_path = '' rows 20
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 20
 as $$
 declare
     me constant bigint := messenger.current_user_id();
@@ -79,7 +81,7 @@ $$;
 
 -- Conversations of which I may not see the beginning.
 create or replace function messenger.my_cut_conversation_ids() returns setof uuid
-language plpgsql stable security definer set search_path = '' rows 1
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1
 as $$
 declare
     me constant bigint := messenger.current_user_id();
@@ -93,7 +95,7 @@ $$;
 
 -- The lowest seq of a conversation that I may see; null where I am no participant.
 create or replace function messenger.my_first_seq(p_conversation_id uuid) returns bigint
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select p.first_seq from messenger.conversation_participants p
     where p.conversation_id = p_conversation_id and p.user_id = messenger.current_user_id()
@@ -101,7 +103,7 @@ $$;
 
 -- The conversation of a message that I may see; null for one that is hidden and for one that does not exist alike.
 create or replace function messenger.conversation_of_message(p_message_id uuid) returns uuid
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select m.conversation_id
     from messenger.messages m
@@ -111,7 +113,7 @@ $$;
 
 -- What counts as unread for me: no system entries, no tombstones, nothing of mine.
 create or replace function messenger.my_unread_count(p_conversation_id uuid, p_last_read_seq bigint) returns bigint
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select count(*)
     from messenger.messages m

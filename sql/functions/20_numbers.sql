@@ -1,14 +1,15 @@
 -- Numbers are a law of the table: whoever writes a message, its trigger takes them, under the lock of the conversation's head.
 
 -- Take the next change, and the next seq for a new entry; the lock lasts until commit, so number order is commit order.
--- Raises not_participant, alike for a foreign conversation and for none. Not granted: only the trigger calls it.
+-- Raises not_participant, alike for a foreign conversation and for none. Not granted: only the trigger calls it, and judges
+-- under the lock.
 create or replace function messenger.take_numbers(
     p_conversation_id uuid, p_new_entry boolean, out seq bigint, out change bigint
 )
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Before the lock, so that a stranger holds up nobody; and after it, because he may have been removed meanwhile.
+    -- Before the lock, so that a stranger holds up nobody.
     if messenger.my_first_seq(p_conversation_id) is null then
         perform messenger.fail('not_participant');
     end if;
@@ -19,17 +20,18 @@ begin
         touched = pg_current_xact_id()
     where h.conversation_id = p_conversation_id
     returning h.last_seq, h.last_change into take_numbers.seq, take_numbers.change;
-    if messenger.my_first_seq(p_conversation_id) is null then
-        perform messenger.fail('not_participant');
-    end if;
 end
 $$;
 
+-- Give an entry its numbers, and judge its author once more: row-level security sees the roles of before the wait for the
+-- lock, and who was removed or made an observer meanwhile writes nothing above that. System entries judge themselves.
 create or replace function messenger.number_message() returns trigger
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    me constant bigint := messenger.current_user_id();
     taken record;
+    may record;
 begin
     if tg_op = 'INSERT' then
         if new.reply_to is not null and messenger.conversation_of_message(new.reply_to) is distinct from new.conversation_id then
@@ -43,6 +45,15 @@ begin
         new.seq := old.seq;
     end if;
     new.change := taken.change;
+    select p.role = 'admin' or (p.role = 'member' and c.type <> 'announcement' and new.sender_id = me) as write into may
+    from messenger.conversation_participants p
+    join messenger.conversations c on c.id = p.conversation_id
+    where p.conversation_id = new.conversation_id and p.user_id = me;
+    if not found then
+        perform messenger.fail('not_participant');
+    elsif new.message_type <> 'system' and not may.write then
+        perform messenger.fail('forbidden');
+    end if;
     return new;
 end
 $$;
@@ -64,7 +75,7 @@ for each row execute function messenger.number_message();
 
 -- The head remembers how many take part.
 create or replace function messenger.count_participants() returns trigger
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update messenger.conversation_heads h

@@ -3,7 +3,7 @@
 -- My own message of a client_id, visible or not any more, so that a retry never makes a second one.
 create or replace function messenger.my_message_by_client_id(p_conversation_id uuid, p_client_id text)
 returns setof messenger.messages
-language sql stable security definer set search_path = '' rows 1
+language sql stable security definer set search_path = pg_catalog, pg_temp rows 1
 as $$
     select m.* from messenger.messages m
     where m.conversation_id = p_conversation_id
@@ -58,6 +58,9 @@ begin
                 outcome := 'locked';
             when unique_violation then
                 -- The same client_id, committed by another node while this item waited for the numbers.
+                -- Entered again: what the block above had set went with it.
+                outcome := 'internal';
+                perform messenger.enter(p_sender_ids[item], array[p_conversation_ids[item]]);
                 select m.* into message
                 from messenger.my_message_by_client_id(p_conversation_ids[item], p_client_ids[item]) as m;
         end;

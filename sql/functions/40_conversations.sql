@@ -16,21 +16,24 @@ $$;
 
 -- What a person is called: his name, or one made of his id.
 create or replace function messenger.display_name(p_user_id bigint) returns text
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(u.name, 'User ' || u.id) from messenger.users u where u.id = p_user_id
 $$;
 
 -- Make users of ids seen for the first time, or refuse them. Raises user_not_found.
 create or replace function messenger.provision_users(p_user_ids bigint[], p_provision boolean) returns void
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_provision then
         -- In the order of ids: two that provision the same people must not wait for each other.
         insert into messenger.users (id) select distinct id from unnest(p_user_ids) as id order by id
         on conflict do nothing;
-    elsif exists (select from unnest(p_user_ids) as id where not exists (select from messenger.users u where u.id = unnest.id)) then
+    elsif exists (
+        select from unnest(p_user_ids) as wanted (id)
+        where not exists (select from messenger.users u where u.id = wanted.id)
+    ) then
         perform messenger.fail('user_not_found');
     end if;
 end
@@ -39,7 +42,7 @@ $$;
 -- Write a system entry into the log, in my name. Not granted.
 create or replace function messenger.tell(p_conversation_id uuid, p_content text, p_metadata jsonb)
 returns messenger.messages
-language sql volatile security definer set search_path = ''
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
     insert into messenger.messages (conversation_id, id, sender_id, message_type, content, metadata)
     values (p_conversation_id, messenger.uuid7(), messenger.current_user_id(), 'system', p_content, p_metadata)
@@ -48,7 +51,7 @@ $$;
 
 -- Lock a conversation for a change of its participants, and say what it is. Raises not_participant. Not granted.
 create or replace function messenger.lock_mine(p_conversation_id uuid, out type text, out history text, out my_role text, out last_seq bigint)
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if messenger.my_first_seq(p_conversation_id) is null then
@@ -69,7 +72,7 @@ $$;
 -- Let somebody in, who is not there yet, and tell it in the log. Not granted.
 create or replace function messenger.let_in(p_conversation_id uuid, p_user_id bigint, p_role text, p_first_seq bigint)
 returns messenger.messages
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     told messenger.messages;
@@ -93,22 +96,29 @@ end
 $$;
 
 -- Make a conversation, with its maker as admin. A second direct one for the same pair is the first; who had left it is back in it.
+-- Its id is made here: one that a caller chose would tell him whether it is taken. Raises forbidden, user_not_found.
 create or replace function messenger.create_conversation(
-    p_id uuid, p_type text, p_title text, p_metadata jsonb, p_history text, p_participant_ids bigint[], p_provision boolean,
+    p_type text, p_title text, p_metadata jsonb, p_history text, p_participant_ids bigint[], p_provision boolean,
     out conversation_id uuid, out created boolean, out told messenger.messages[]
 )
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     me constant bigint := messenger.current_user_id();
     others constant bigint[] := array(select distinct id from unnest(p_participant_ids) as id where id <> me order by id);
+    new_id constant uuid := messenger.uuid7();
+    first record;
+    seen_from bigint;
     peer bigint;
 begin
     told := '{}';
+    if p_type = 'direct' and cardinality(others) <> 1 then
+        perform messenger.fail('forbidden', 'A direct conversation has two participants');
+    end if;
     perform messenger.provision_users(others, p_provision);
     insert into messenger.conversations (id, type, title, metadata, history, created_by, direct_low, direct_high)
     values (
-        p_id, p_type, p_title, p_metadata, p_history, me,
+        new_id, p_type, p_title, p_metadata, p_history, me,
         case when p_type = 'direct' then least(me, others[1]) end,
         case when p_type = 'direct' then greatest(me, others[1]) end
     )
@@ -116,24 +126,23 @@ begin
     returning id into conversation_id;
     created := conversation_id is not null;
     if created then
-        insert into messenger.conversation_heads (conversation_id) values (p_id);
+        insert into messenger.conversation_heads (conversation_id) values (new_id);
         insert into messenger.conversation_participants (conversation_id, user_id, role)
-        select p_id, me, 'admin' union all select p_id, id, 'member' from unnest(others) as id;
+        select new_id, me, 'admin' union all select new_id, id, 'member' from unnest(others) as id;
         return;
     end if;
-    select c.id into conversation_id from messenger.conversations c
+    select c.id, c.history, c.created_by into first from messenger.conversations c
     where c.direct_low = least(me, others[1]) and c.direct_high = greatest(me, others[1]);
-    perform from messenger.conversation_heads h where h.conversation_id = create_conversation.conversation_id for update;
+    conversation_id := first.id;
+    select h.last_seq into seen_from from messenger.conversation_heads h where h.conversation_id = first.id for update;
     foreach peer in array array[me, others[1]] loop
         if not exists (
-            select from messenger.conversation_participants p
-            where p.conversation_id = create_conversation.conversation_id and p.user_id = peer
+            select from messenger.conversation_participants p where p.conversation_id = first.id and p.user_id = peer
         ) then
+            seen_from := seen_from + 1;
             told := told || messenger.let_in(
-                conversation_id, peer,
-                case when peer = (select c.created_by from messenger.conversations c where c.id = create_conversation.conversation_id)
-                    then 'admin' else 'member' end,
-                1
+                first.id, peer, case peer when first.created_by then 'admin' else 'member' end,
+                case first.history when 'joined' then seen_from else 1 end
             );
         end if;
     end loop;
@@ -145,7 +154,7 @@ create or replace function messenger.add_participants(
     p_conversation_id uuid, p_user_ids bigint[], p_role text, p_provision boolean
 )
 returns setof messenger.messages
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     mine record;
@@ -178,7 +187,7 @@ $$;
 -- Change a role, as an admin. Raises not_participant, forbidden, user_not_found, conflict.
 create or replace function messenger.set_role(p_conversation_id uuid, p_user_id bigint, p_role text)
 returns setof messenger.messages
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     mine record;
@@ -209,7 +218,7 @@ $$;
 -- Give a role and tell it in the log. Not granted.
 create or replace function messenger.give_role(p_conversation_id uuid, p_user_id bigint, p_role text)
 returns messenger.messages
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update messenger.conversation_participants p set role = p_role
@@ -229,7 +238,7 @@ $$;
 -- Raises not_participant, forbidden, user_not_found.
 create or replace function messenger.remove_participant(p_conversation_id uuid, p_user_id bigint)
 returns setof messenger.messages
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     me constant bigint := messenger.current_user_id();
@@ -281,7 +290,7 @@ $$;
 
 -- The entry that tells of my own leaving; nothing where I never left, or am back.
 create or replace function messenger.my_departure(p_conversation_id uuid) returns setof messenger.messages
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select m.*
     from messenger.conversation_departures d
@@ -295,7 +304,7 @@ create or replace function messenger.update_conversation(
     p_conversation_id uuid, p_set_title boolean, p_title text, p_metadata jsonb
 )
 returns setof messenger.messages
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     mine record;
@@ -324,7 +333,7 @@ $$;
 -- Delete a conversation with everything in it, as an admin. Raises not_participant, forbidden.
 -- Returns who took part. An empty shell stays, touched, so that nodes that missed it still learn of it.
 create or replace function messenger.delete_conversation(p_conversation_id uuid) returns setof bigint
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     mine record;

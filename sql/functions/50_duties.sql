@@ -1,12 +1,12 @@
 -- Duties of the daemon itself, which no user asks for. They return ids, numbers and times, never content.
 
 create or replace function messenger.epoch() returns text
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select i.epoch from messenger.installation i $$;
 
 -- What of sql/ is here: version 0 stands for functions and policies.
 create or replace function messenger.applied_migrations() returns table (version integer, digest text)
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select m.version, m.digest from messenger.schema_migrations m $$;
 
 -- Where the next poll has to begin: nothing below this transaction is still running.
@@ -17,7 +17,7 @@ as $$ select pg_snapshot_xmin(pg_current_snapshot()) $$;
 -- The conversations that changed in or after a transaction, and which of these users take part in them.
 create or replace function messenger.touched_since(p_since xid8, p_user_ids bigint[])
 returns table (conversation_id uuid, last_change bigint, deleted boolean, user_ids bigint[])
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select h.conversation_id, h.last_change, c.deleted_at is not null,
         array(
@@ -35,7 +35,7 @@ returns table (
     conversation_id uuid, user_id bigint, role text, first_seq bigint, joined_change bigint,
     last_seq bigint, last_change bigint, participant_count integer
 )
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select p.conversation_id, p.user_id, p.role, p.first_seq, p.joined_change,
         h.last_seq, h.last_change, h.participant_count
@@ -50,7 +50,7 @@ create or replace function messenger.arrive(
     p_user_id bigint, p_name text, p_avatar_url text, p_issued_at bigint, p_provision boolean
 )
 returns table (tokens_not_before timestamptz)
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_provision then
@@ -66,12 +66,12 @@ $$;
 
 -- The integer id of a host's own id; null where there is none.
 create or replace function messenger.user_by_external_id(p_external_id text) returns bigint
-language sql stable security definer set search_path = ''
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select u.id from messenger.users u where u.external_id = p_external_id $$;
 
 -- When somebody was last online; time does not run backwards.
 create or replace function messenger.record_last_seen(p_user_id bigint, p_at timestamptz) returns void
-language sql volatile security definer set search_path = ''
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
     update messenger.users u set last_seen_at = greatest(u.last_seen_at, p_at) where u.id = p_user_id
 $$;

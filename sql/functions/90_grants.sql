@@ -10,7 +10,7 @@ grant execute on function
     messenger.append_messages(
         bigint[], uuid[], uuid[], text[], bytea[], text[], text[], uuid[], jsonb, jsonb[], jsonb[]
     ),
-    messenger.create_conversation(uuid, text, text, jsonb, text, bigint[], boolean),
+    messenger.create_conversation(text, text, jsonb, text, bigint[], boolean),
     messenger.add_participants(uuid, bigint[], text, boolean), messenger.set_role(uuid, bigint, text),
     messenger.remove_participant(uuid, bigint), messenger.my_departure(uuid),
     messenger.update_conversation(uuid, boolean, text, jsonb), messenger.delete_conversation(uuid),

@@ -47,6 +47,14 @@ create policy update_admin on messenger.messages for update to messenger_app
         and conversation_id = any (array(select messenger.my_administered_conversation_ids()))
     );
 
+-- Nor does he alter anything from before, not even blindly: an update that reads no column asks no select policy.
+drop policy if exists update_since_joining on messenger.messages;
+create policy update_since_joining on messenger.messages as restrictive for update to messenger_app
+    using (not (
+        conversation_id = any (array(select messenger.my_cut_conversation_ids()))
+        and seq < messenger.my_first_seq(conversation_id)
+    ));
+
 -- Numbers and times of creation are the trigger's; sender, type and client_id stand for ever.
 grant select on messenger.messages to messenger_app;
 grant insert (

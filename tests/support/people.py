@@ -1,8 +1,13 @@
 """People: tokens, REST calls and devices that listen."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
+import re
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -13,9 +18,76 @@ PATIENCE_S = 10
 Frame = dict[str, Any]
 
 
+class Like:
+    """Equal to every text of a shape: for what a test cannot know beforehand in a frame that it compares as a whole."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = re.compile(pattern)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self._pattern.fullmatch(other) is not None
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return f"<like {self._pattern.pattern}>"
+
+
+A_TIME = Like(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+A_UUID7 = Like(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def entry(conversation_id: str, seq: int, sender_id: int, content: str | None, **more: Any) -> Frame:
+    """A message object as protocol.md §6 has it, with everything that is not said at its default."""
+    return {
+        "id": A_UUID7,
+        "conversation_id": conversation_id,
+        "seq": seq,
+        "change": seq,
+        "sender_id": sender_id,
+        "content": content,
+        "message_type": "text",
+        "created_at": A_TIME,
+        "edited_at": None,
+        "deleted_at": None,
+        "reply_to": None,
+        "mentions": [],
+        "attachments": [],
+        "reactions": {},
+        "metadata": {},
+        "client_id": None,
+        **more,
+    }
+
+
 def token(user_id: int | str, secret: str, **claims: Any) -> str:
     now = int(time.time())
     return jwt.encode({"sub": str(user_id), "iat": now, "exp": now + 600, **claims}, secret, algorithm="HS256")
+
+
+def forged(claims: Any, key: bytes, **header: Any) -> str:
+    """A token made by hand, as no library would make it: any claims, any header, HMAC-SHA256 with any key."""
+
+    def part(value: Any) -> bytes:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+    signed = part({"typ": "JWT", "alg": "HS256", **header}) + b"." + part(claims)
+    signature = base64.urlsafe_b64encode(hmac.digest(key, signed, hashlib.sha256)).rstrip(b"=")
+    return (signed + b"." + signature).decode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole HTTP answer; `body` is its JSON, None where there is none."""
+
+    status: int
+    headers: Any
+    text: str
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text) if self.text else None
 
 
 class Client:
@@ -26,12 +98,16 @@ class Client:
         self._origin = origin
         self._headers = {"Authorization": f"Bearer {bearer}"}
 
-    async def call(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """One request as it stands, below the API's prefix unless the path begins elsewhere (`//stats`)."""
         headers = {**self._headers, **options.pop("headers", {})}
-        url = self._origin + API + path
-        async with self._session.request(method, url, json=body, headers=headers, **options) as response:
-            text = await response.text()
-            return response.status, json.loads(text) if text else None
+        url = self._origin + (path[1:] if path.startswith("//") else API + path)
+        async with self._session.request(method, url, headers=headers, **options) as response:
+            return Answer(response.status, response.headers, await response.text())
+
+    async def call(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
+        answer = await self.ask(method, path, json=body, **options)
+        return answer.status, answer.body
 
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
         return await self.call("GET", path, **options)
@@ -78,6 +154,11 @@ class Phone:
         await self.say(type_, ref=ref, **fields)
         return await self.hear(ref=ref)
 
+    async def answer(self, type_: str, **fields: Any) -> Frame:
+        """The same, without the ref: for comparing whole frames."""
+        frame = await self.ask(type_, **fields)
+        return {name: value for name, value in frame.items() if name != "ref"}
+
     async def hear(self, type_: str | None = None, within_s: float = PATIENCE_S, **fields: Any) -> Frame:
         """The next frame of a type with these fields; what else comes in between is kept for later."""
 
@@ -107,6 +188,14 @@ class Phone:
         heard = [frame for frame in self._unheard if not types or frame["type"] in types]
         assert not heard, heard
 
+    async def unheard(self, *types: str) -> list[Frame]:
+        """What had been sent to this device by now and was not asked for yet, of these types; no guess at a time: it
+        stands before the answer to a ping."""
+        await self.ask("ping")
+        found = [frame for frame in self._unheard if not types or frame["type"] in types]
+        self._unheard = [frame for frame in self._unheard if frame not in found]
+        return found
+
     async def durable(self, conversation_id: str, up_to: int) -> list[Frame]:
         """Every durable event of a conversation, once the one that covers `up_to` has come."""
 
@@ -123,10 +212,12 @@ class Phone:
         return [frame for frame in self.frames if is_durable(frame)]
 
     async def closed(self) -> tuple[int, str]:
-        """Wait for the end; its code and reason."""
+        """Wait for the end; its code and reason. What is said before it is among `frames`."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 message = await self.socket.receive()
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    self.frames.append(json.loads(message.data))
                 if message.type is aiohttp.WSMsgType.CLOSE:
                     return message.data, message.extra or ""
                 if message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR):

@@ -54,7 +54,7 @@ limit $2
 
 -- name: create
 -- Make one; a second direct one for the same pair is the first.
-select conversation_id, created, told from messenger.create_conversation($1, $2, $3, $4, $5, $6, $7)
+select conversation_id, created, told from messenger.create_conversation($1, $2, $3, $4, $5, $6)
 
 -- name: add_participants
 -- Let people in.

@@ -25,16 +25,20 @@ select * from messenger.standing($1, $2)
 select messenger.record_last_seen($1, $2)
 
 -- name: identity
--- Who this connection is, and what that would bypass.
-select session_user::text as name, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
+-- Who this connection is, and what that would bypass: by itself or as a role that it may become.
+select session_user::text as name,
+    exists (select from pg_roles r where r.rolsuper and pg_has_role(session_user, r.oid, 'MEMBER')) as is_superuser,
+    exists (select from pg_roles r where r.rolbypassrls and pg_has_role(session_user, r.oid, 'MEMBER')) as bypasses,
     exists (
         select from pg_class t join pg_namespace s on s.oid = t.relnamespace
         where s.nspname = 'messenger' and pg_has_role(session_user, t.relowner, 'MEMBER')
     ) as is_owner,
     exists (select from pg_roles app where app.rolname = 'messenger_app' and pg_has_role(session_user, app.oid, 'USAGE')) as is_app,
     current_setting('server_version_num')::integer as server_version,
-    to_regclass('messenger.schema_migrations') is not null as has_schema
-from pg_roles r where r.rolname = session_user
+    exists (
+        select from pg_class t join pg_namespace s on s.oid = t.relnamespace
+        where s.nspname = 'messenger' and t.relname = 'schema_migrations'
+    ) as has_schema
 
 -- name: tables
 -- Every table, and whether row-level security is on and forced.

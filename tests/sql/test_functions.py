@@ -1,0 +1,158 @@
+"""What may be called, and as whom it runs: read from the catalog, so that a later function is judged here at once."""
+
+import re
+from importlib.resources import files
+
+import asyncpg
+
+from tests.support.scene import ANN, BEN, DENIED, Scene, refusal
+
+# What the daemon calls. A new one is added here by somebody who has thought of what a stranger could learn from it.
+EXECUTABLE = """
+    add_participants(uuid,bigint[],text,boolean)
+    append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[])
+    applied_migrations()
+    arrive(bigint,text,text,bigint,boolean)
+    conversation_of_message(uuid)
+    create_conversation(text,text,jsonb,text,bigint[],boolean)
+    current_scope()
+    current_user_id()
+    delete_conversation(uuid)
+    enter(bigint,uuid[])
+    epoch()
+    fail(text,text)
+    horizon()
+    mark_read(bigint,uuid)
+    mentionable(uuid,jsonb)
+    my_administered_conversation_ids()
+    my_conversation_ids()
+    my_cut_conversation_ids()
+    my_departure(uuid)
+    my_first_seq(uuid)
+    my_message_by_client_id(uuid,text)
+    my_posting_conversation_ids()
+    my_unread_count(uuid,bigint)
+    record_last_seen(bigint,timestamp with time zone)
+    remove_participant(uuid,bigint)
+    set_role(uuid,bigint,text)
+    standing(uuid,bigint[])
+    touched_since(xid8,bigint[])
+    update_conversation(uuid,boolean,text,jsonb)
+    user_by_external_id(text)
+"""
+
+
+async def test_the_application_calls_what_is_listed_and_no_more(witness: asyncpg.Connection) -> None:
+    rows = await witness.fetch(
+        """
+        select replace(p.oid::regprocedure::text, 'messenger.', '') as signature from pg_proc p
+        where p.pronamespace = 'messenger'::regnamespace and has_function_privilege('messenger_app', p.oid, 'EXECUTE')
+        """
+    )
+    assert sorted(row["signature"] for row in rows) == [line.strip() for line in EXECUTABLE.strip().splitlines()]
+
+
+async def test_what_is_marked_as_not_granted_is_not(scene: Scene) -> None:
+    marked = {
+        name
+        for file in files("messenger.sql").joinpath("functions").iterdir()
+        for comment, name in re.findall(
+            r"((?:^--.*\n)+)create or replace function messenger\.(\w+)", file.read_text(), re.MULTILINE
+        )
+        if "Not granted" in comment
+    }
+    assert marked >= {"take_numbers", "tell", "lock_mine", "let_in", "give_role"}
+    async with scene.database.as_user(ANN) as connection:
+        for statement, *args in (
+            ("select messenger.take_numbers($1, true)", scene.tea),
+            ("select messenger.tell($1, 'I am the system', '{}')", scene.tea),
+            ("select messenger.lock_mine($1)", scene.tea),
+            ("select messenger.let_in($1, 5, 'admin', 1)", scene.tea),
+            ("select messenger.give_role($1, 2, 'admin')", scene.tea),
+            ("select messenger.display_name(5)",),
+            ("select messenger.provision_users('{777}', true)",),
+        ):
+            told = await refusal(connection, statement, *args)
+            assert (told.state, told.text) == (DENIED, f"permission denied for function {name_of(statement)}")
+    assert marked.isdisjoint(re.findall(r"(\w+)\(", EXECUTABLE))
+
+
+def name_of(statement: str) -> str:
+    match = re.search(r"messenger\.(\w+)", statement)
+    assert match
+    return match[1]
+
+
+async def test_every_definer_looks_into_the_temporary_schema_last(witness: asyncpg.Connection) -> None:
+    rows = await witness.fetch(
+        "select proname, proconfig from pg_proc where pronamespace = 'messenger'::regnamespace and prosecdef"
+    )
+    assert len(rows) >= 20
+    assert [row["proname"] for row in rows if row["proconfig"] != ["search_path=pg_catalog, pg_temp"]] == []
+
+
+async def test_a_type_of_ones_own_making_never_runs_as_the_owner(scene: Scene) -> None:
+    """The temporary schema is searched for types before all others unless a function says otherwise."""
+    async with scene.database.as_user(ANN) as connection:
+        await connection.execute(
+            """
+            create temp table ran_as (who pg_catalog.text);
+            create function pg_temp.grab(value pg_catalog.text) returns boolean language plpgsql
+                as $$ begin insert into pg_temp.ran_as values (current_user); return true; end $$;
+            create domain pg_temp.text as pg_catalog.text check (pg_temp.grab(value));
+            grant all on pg_temp.ran_as to public;
+            """
+        )
+        for statement in (
+            "select 'bait'::text",
+            f"select messenger.set_role('{scene.tea}', {BEN}, 'observer')",
+            f"select messenger.remove_participant('{scene.tea}', {BEN})",
+            "select messenger.create_conversation('group', 'T', '{}', 'all', '{2}', false)",
+        ):
+            await connection.execute(statement)
+        ran_as = await connection.fetch("select distinct who from pg_temp.ran_as")
+    # The bait was taken, and by nobody but the caller.
+    assert [row["who"] for row in ran_as] == [scene.database.servers.login]
+
+
+async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) -> None:
+    """They run for nobody and answer of all conversations, so there must be no content in them."""
+    rows = await witness.fetch(
+        """
+        select p.proname, coalesce(p.proallargtypes, p.proargtypes)::regtype[]::text[] as types,
+            p.proargmodes::text[] as modes, p.proargnames as names, p.prorettype::regtype::text as returned
+        from pg_proc p where p.oid = any (array[
+            'messenger.touched_since(xid8, bigint[])', 'messenger.standing(uuid, bigint[])',
+            'messenger.user_by_external_id(text)', 'messenger.horizon()'
+        ]::regprocedure[])
+        """
+    )
+    told = {
+        row["proname"]: {
+            name: type_
+            for name, type_, mode in zip(row["names"] or (), row["types"], row["modes"] or (), strict=False)
+            if mode == "t"  # a column of the answer
+        }
+        or row["returned"]
+        for row in rows
+    }
+    assert told == {
+        "touched_since": {
+            "conversation_id": "uuid",
+            "last_change": "bigint",
+            "deleted": "boolean",
+            "user_ids": "bigint[]",
+        },
+        "standing": {
+            "conversation_id": "uuid",
+            "user_id": "bigint",
+            "role": "text",
+            "first_seq": "bigint",
+            "joined_change": "bigint",
+            "last_seq": "bigint",
+            "last_change": "bigint",
+            "participant_count": "integer",
+        },
+        "user_by_external_id": "bigint",
+        "horizon": "xid8",
+    }
