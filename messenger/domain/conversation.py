@@ -1,6 +1,6 @@
 """Conversations and who is in them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -107,6 +107,18 @@ class Touched:
     last_change: int
     deleted: bool
     user_ids: tuple[UserId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A piece of one conversation's log and the numbers around it, all of one moment."""
+
+    messages: Sequence[Message]
+    last_change: int
+    first_seq: int
+    last_seq: int
+    last_read_seq: int
+    unread_count: int
 
 
 @dataclass(frozen=True, slots=True)

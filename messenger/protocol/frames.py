@@ -263,13 +263,13 @@ def history(conversation_id: ConversationId, messages: Sequence[Message], *, mor
     }
 
 
-def fitting(messages: Sequence[Message], room: int) -> tuple[list[Message], int]:
-    """As many from the beginning as fit into `room` bytes, and what they take."""
+def fitting(messages: Sequence[Message], room: int, *, fewest: int = 0) -> tuple[list[Message], int]:
+    """As many from the beginning as fit into `room` bytes, `fewest` even where they do not, and what they take."""
     kept: list[Message] = []
     size = 0
     for value in messages:
         size_of_one = len(encode(message(value))) + 1
-        if size + size_of_one > room:
+        if size + size_of_one > room and len(kept) >= fewest:
             break
         kept.append(value)
         size += size_of_one

@@ -5,6 +5,7 @@ ever changed silently. Unknown fields are ignored (protocol.md).
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -27,6 +28,8 @@ MAX_REF_CHARS = 64
 MAX_PAGE = 200
 # Room for any sensible nesting, and below every parser's limit on the way.
 MAX_DEPTH = 16
+# Of one JSON object of a client's own; a page holds 200 of them.
+MAX_TREE_BYTES = 65536
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -37,20 +40,22 @@ def check_text(text: str) -> None:
         raise ValidationError("must not contain U+0000 or lone surrogates")
 
 
-def check_tree(value: Any, depth: int = MAX_DEPTH) -> None:
-    """The same for every text in a JSON value, and no deeper than MAX_DEPTH. Raises ValidationError."""
+def check_tree(value: Any, depth: int = MAX_DEPTH) -> int:
+    """The same for every text in a JSON value, and no deeper than MAX_DEPTH. Returns about how many bytes PostgreSQL
+    needs to write the value out: jsonb says 1e308 in 309 digits. Raises ValidationError."""
     if depth == 0:
         raise ValidationError(f"must not be nested deeper than {MAX_DEPTH}")
     match value:
         case str():
             check_text(value)
+            return len(value.encode()) + 4
         case dict():
-            for key, item in value.items():
-                check_text(key)
-                check_tree(item, depth - 1)
+            return 2 + sum(check_tree(key, depth) + check_tree(item, depth - 1) for key, item in value.items())
         case list():
-            for item in value:
-                check_tree(item, depth - 1)
+            return 2 + sum(check_tree(item, depth - 1) for item in value)
+        case float() if value:
+            return 20 + int(abs(math.log10(abs(value))))
+    return 20
 
 
 class Text(fields.Field[str]):
@@ -114,7 +119,8 @@ class Free(fields.Field[Mapping[str, Any]]):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise ValidationError("must be an object")
-        check_tree(value)
+        if check_tree(value) > MAX_TREE_BYTES:
+            raise ValidationError(f"must not be larger than {MAX_TREE_BYTES} bytes")
         return value
 
 
@@ -336,13 +342,32 @@ def parse(data: str | bytes) -> dict[str, Any]:
 
 def _parse_leniently(data: str | bytes) -> Any:
     # orjson takes no lone surrogates; the contract names the field that holds one, so the schema has to see it.
-    def refuse(_: str) -> None:
-        raise InvalidJson
-
     try:
-        return json.loads(data, parse_constant=refuse)
+        if isinstance(data, bytes):
+            data = data.decode()  # json itself would guess at UTF-16 and UTF-32
+        return json.loads(data, parse_constant=_real, parse_float=_real, parse_int=_whole)
     except (ValueError, RecursionError):
         raise InvalidJson from None
+
+
+def _whole(text: str) -> int | float:
+    value = int(text)
+    return value if -(2**63) <= value < 2**64 else _real(text)  # as orjson does
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise InvalidJson
+    return value
+
+
+def type_of(frame: Mapping[str, Any]) -> str:
+    """A frame's `type`. Raises InvalidFrame."""
+    kind = frame.get("type")
+    if not isinstance(kind, str) or _UNSTORABLE.search(kind):
+        raise InvalidFrame("type is required and must be a string", field="type")
+    return kind
 
 
 def ref_of(frame: Mapping[str, Any]) -> str | None:

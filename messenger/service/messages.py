@@ -70,8 +70,8 @@ class Messages:
         """
         page, more = await self._store.history(actor, conversation_id, before_seq, after_seq, limit)
         forward = after_seq is not None and before_seq is None
-        # Cut where paging goes on.
-        kept, _ = frames.fitting(page if forward else page[::-1], frames.ANSWER_ROOM)
+        # Cut where paging goes on, and never to nothing: paging would not come past a message that fills a page.
+        kept, _ = frames.fitting(page if forward else page[::-1], frames.ANSWER_ROOM, fewest=1)
         return kept if forward else kept[::-1], more or len(kept) < len(page)
 
     def _check(self, content: str) -> None:

@@ -8,10 +8,11 @@ from messenger.domain.ids import ConversationId, UserId
 from messenger.errors import NotParticipant
 from messenger.protocol import frames
 from messenger.store.conversations import ConversationStore
-from messenger.store.messages import MessageStore
 
 # A device further behind starts over: replaying more costs it longer than a page.
 MOST_BEHIND = 1000
+# What a conversation takes in an answer beside its changes, in bytes.
+FRAME_OF_ONE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class Caught:
 
 
 class Sync:
-    def __init__(self, messages: MessageStore, conversations: ConversationStore) -> None:
-        self._messages = messages
+    def __init__(self, conversations: ConversationStore) -> None:
         self._conversations = conversations
 
     async def catch_up(self, actor: UserId, cursors: Mapping[ConversationId, int], limit: int) -> Caught:
@@ -39,8 +39,10 @@ class Sync:
             cursor = cursors.get(standing.conversation_id)
             if cursor == standing.last_change:
                 continue
+            if room < FRAME_OF_ONE:
+                return Caught(caught, True, removed)
             try:
-                item, size = await self._one(actor, standing, cursor, limit, room)
+                item, size = await self._one(actor, standing, cursor, limit, room, is_first=not caught)
             except NotParticipant:
                 continue  # removed a moment ago: the next answer says so
             if item is None:
@@ -50,38 +52,29 @@ class Sync:
         return Caught(caught, any(item.more for item in caught), removed)
 
     async def _one(
-        self, actor: UserId, standing: Standing, cursor: int | None, limit: int, room: int
+        self, actor: UserId, standing: Standing, cursor: int | None, limit: int, room: int, *, is_first: bool
     ) -> tuple[CaughtUp | None, int]:
-        """One conversation, cut to fit, and its size in bytes; None where nothing of it fits."""
+        """One conversation, cut to fit, and its size in bytes; None where nothing of it fits. Of the first of an answer
+        one change fits always: the device would not come past it otherwise."""
         reset = cursor is None or cursor > standing.last_change or standing.last_change - cursor > MOST_BEHIND
-        if reset or cursor is None:
-            page, _ = await self._messages.history(actor, standing.conversation_id, None, None, limit)
-            # Cut at the old end: the newest page is what a reset is about.
-            kept, size = frames.fitting(list(reversed(page)), room)
-            if len(kept) < len(page) and room < frames.ANSWER_ROOM:
-                return None, 0  # the next answer has room for all of it
-            changes = sorted(kept, key=lambda message: message.change)
-            more = False
-        else:
-            page = await self._messages.changes(actor, standing.conversation_id, cursor, limit + 1)
-            kept, size = frames.fitting(page[:limit], room)
-            changes, more = kept, len(kept) < len(page)
-        if page and not kept:
-            return None, 0
-        # Read after the changes, so that it counts what they bring; `last_change` below is no further than they are.
-        last_read_seq, unread_count = await self._conversations.reading(actor, standing.conversation_id)
+        state = await self._conversations.state(
+            actor, standing.conversation_id, None if reset else cursor, limit if reset else limit + 1
+        )
+        kept, size = frames.fitting(state.messages[:limit], room, fewest=is_first)
+        if (state.messages and not kept) or (reset and len(kept) < len(state.messages) and not is_first):
+            return None, 0  # the next answer has room for it
         return (
             CaughtUp(
                 conversation_id=standing.conversation_id,
-                changes=tuple(changes),
-                # What was written after the standing was read is in the page already, and the cursor has to say so.
-                last_change=max([standing.last_change, *(message.change for message in changes)]),
-                first_seq=standing.first_seq,
-                last_seq=max([standing.last_seq, *(message.seq for message in changes)]),
-                last_read_seq=last_read_seq,
-                unread_count=unread_count,
-                more=more,
+                # A reset's page came newest first, so that it was cut at the old end.
+                changes=tuple(sorted(kept, key=lambda message: message.change)),
+                last_change=state.last_change,
+                first_seq=state.first_seq,
+                last_seq=state.last_seq,
+                last_read_seq=state.last_read_seq,
+                unread_count=state.unread_count,
+                more=not reset and len(kept) < len(state.messages),
                 reset=reset,
             ),
-            size + 300,
+            size + FRAME_OF_ONE,
         )

@@ -1,7 +1,6 @@
 """People: making a token's user known, and looking others up."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from messenger.domain.ids import UserId
 from messenger.domain.user import Profile, User
@@ -22,9 +21,7 @@ class Users:
             not_before = await self._store.arrive(user_id, profile, provision=self._provision)
         except UserNotFound:
             raise Unauthorized("token_invalid") from None
-        if not_before is not None and datetime.fromtimestamp(profile.issued_at, UTC) < not_before.replace(
-            microsecond=0
-        ):
+        if not_before is not None and profile.issued_at < int(not_before.timestamp()):
             raise Unauthorized("revoked")
 
     async def by_external_id(self, external_id: str) -> UserId | None:

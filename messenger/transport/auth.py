@@ -4,6 +4,9 @@ One algorithm family, given by the key that is configured; `exp` is required; no
 but its `alg`, and that only from the list.
 """
 
+import math
+import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,10 @@ from messenger.service.users import Users
 BEARER_PROTOCOL = "bearer."
 MAX_NAME_CHARS = 200
 MAX_URL_CHARS = 2048
+# The end of year 9999: what ends later (a host that counts milliseconds) ends then.
+LATEST_EXPIRY = 253_402_300_799
+# One character at least is no digit, so that it is never taken for an integer id.
+_EXTERNAL_ID = re.compile("(?=.*[^0-9])[^\x00\ud800-\udfff]{1,128}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +73,8 @@ class Authenticator:
             if user_id is None:
                 raise Unauthorized("user_mismatch")
             return await self._arrived(user_id, Profile(), None)
-        token = _token_of(request)
-        claims = self._claims(token)
-        identity = await self._identify(claims)
-        if named != "me" and parse_user_id(named) != identity.user_id and named != self._subject(claims):
+        identity = await self._identify(self._claims(_token_of(request)))
+        if named != "me" and await self._user_named(named) != identity.user_id:
             raise Unauthorized("user_mismatch")
         return identity
 
@@ -101,33 +106,35 @@ class Authenticator:
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=self._leeway_s,
-                # A numeric subject is ours to check: PyJWT takes only text (its issue 1017).
+                # A numeric subject is ours to check: PyJWT takes only text (its issue 1017). So is the end: it takes text too.
                 options={
                     "require": ["exp", self._claim],
                     "verify_sub": False,
+                    "verify_exp": False,
                     "verify_aud": self._audience is not None,
                     "verify_iat": False,
                 },
             )
-        except jwt.ExpiredSignatureError:
-            raise Unauthorized("token_expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthorized("token_invalid") from None
-        if claims.get("scope") == "service" or not isinstance(claims["exp"], int | float):
+        if claims.get("scope") == "service":
             raise Unauthorized("token_invalid")
+        if _expiry(claims) <= time.time() - self._leeway_s:
+            raise Unauthorized("token_expired")
         return claims
 
-    def _subject(self, claims: dict[str, Any]) -> str | None:
-        subject = claims[self._claim]
-        return subject if isinstance(subject, str) else None
+    async def _user_named(self, text: str) -> UserId | None:
+        """Whom an integer in canonical form or an external id names; None for nobody."""
+        user_id = parse_user_id(text)
+        if user_id is None and _EXTERNAL_ID.fullmatch(text):
+            user_id = await self._users.by_external_id(text)
+        return user_id
 
     async def _identify(self, claims: dict[str, Any]) -> Identity:
         subject = claims[self._claim]
         user_id: UserId | None = None
         if isinstance(subject, str):
-            user_id = parse_user_id(subject)
-            if user_id is None and 0 < len(subject) <= 128 and not subject.isdigit() and "\x00" not in subject:
-                user_id = await self._users.by_external_id(subject)
+            user_id = await self._user_named(subject)
         elif isinstance(subject, int) and not isinstance(subject, bool) and 1 <= subject <= MAX_USER_ID:
             user_id = UserId(subject)
         if user_id is None:
@@ -138,7 +145,7 @@ class Authenticator:
             avatar_url=_profile_text(claims.get("picture"), MAX_URL_CHARS),
             issued_at=int(issued_at) if isinstance(issued_at, int | float) and 0 <= issued_at < 2**53 else 0,
         )
-        return await self._arrived(user_id, profile, float(claims["exp"]))
+        return await self._arrived(user_id, profile, _expiry(claims))
 
     async def _arrived(self, user_id: UserId, profile: Profile, expires_at: float | None) -> Identity:
         await self._users.arrive(user_id, profile)
@@ -159,6 +166,14 @@ def _token_of(request: web.Request) -> str:
     if not token:
         raise Unauthorized("token_missing")
     return token
+
+
+def _expiry(claims: dict[str, Any]) -> float:
+    """When a token ends, in seconds since 1970. Raises Unauthorized where that is no number."""
+    exp = claims["exp"]
+    if isinstance(exp, bool) or not isinstance(exp, int | float) or not abs(exp) < math.inf:
+        raise Unauthorized("token_invalid")
+    return float(max(0, min(exp, LATEST_EXPIRY)))
 
 
 def _profile_text(value: Any, longest: int) -> str | None:

@@ -1,12 +1,13 @@
 """What a device may ask for: frame type → schema → use case. The table at the end is the router."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import Schema
 
+from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
 from messenger.errors import NotParticipant, Unauthorized
 from messenger.protocol import commands, frames, schemas
@@ -19,15 +20,14 @@ PRESENCE = "presence"
 
 
 async def subscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
-    conversation_id = command.conversation_id
-    conversation, participants, unread_count = await context.conversations.entered(device.user_id, conversation_id)
-    hub = context.node.hub
+    conversation_id, hub = command.conversation_id, context.node.hub
     if not await context.node.repair.brought_in(conversation_id, device.user_id):
         raise NotParticipant
-    large = hub.is_large(conversation_id)
+    # Listen before reading, and watch before asking who is online: what passes in between would vanish.
+    hub.subscribe(device, hub.feeds[conversation_id])
+    conversation, participants, unread_count = await context.conversations.entered(device.user_id, conversation_id)
     user_ids = [participant.user_id for participant in participants]
-    # Watch before asking who is online: a transition in between would vanish.
-    hub.subscribe(device, hub.feeds[conversation_id], () if large else user_ids)
+    hub.watch(device, conversation_id, user_ids)
     online = await context.node.presence.online_of(user_ids)
     return {
         "type": "subscribed",
@@ -98,16 +98,23 @@ async def presence(context: Context, device: Device, command: commands.Presence)
     # Somebody one shares nothing with is told as offline, and is not watched.
     visible = await context.users.visible(device.user_id, command.user_ids)
     last_seen = {user.id: user.last_seen_at for user in visible}
+    # Watch before asking who is online: a transition in between would vanish.
     context.node.hub.watches.watch(device, PRESENCE, last_seen)
+    return {"type": "presence", "users": await presence_of(context, device.user_id, command.user_ids, last_seen)}
+
+
+async def presence_of(
+    context: Context, actor: UserId, wanted: Iterable[UserId], last_seen: Mapping[UserId, datetime | None]
+) -> list[Json]:
+    """Who of these is online, and with how many devices oneself is; who is not in `last_seen` may not be seen."""
     online = await context.node.presence.online_of(last_seen)
     users: list[Json] = [
-        {"user_id": user_id, "online": user_id in online, "last_seen_at": last_seen.get(user_id)}
-        for user_id in command.user_ids
+        {"user_id": user_id, "online": user_id in online, "last_seen_at": last_seen.get(user_id)} for user_id in wanted
     ]
     for told in users:
-        if told["user_id"] == device.user_id:
-            told["devices"] = await context.node.presence.devices_of(device.user_id)
-    return {"type": "presence", "users": users}
+        if told["user_id"] == actor:
+            told["devices"] = await context.node.presence.devices_of(actor)
+    return users
 
 
 async def refresh(context: Context, device: Device, command: commands.Refresh) -> Json:

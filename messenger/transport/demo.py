@@ -29,7 +29,7 @@ async def static(request: web.Request) -> web.Response:
         if not part or part.startswith(".") or "\\" in part or "\x00" in part:
             raise web.HTTPNotFound
         found = found / part
-    if not found.is_file():
+    if not _is_file(found):
         raise web.HTTPNotFound
     return _file(found)
 
@@ -38,6 +38,13 @@ async def config(request: web.Request) -> web.Response:
     is_off = context(request).authenticator.is_off
     people = [{"id": user_id, "name": name} for user_id, name in PEOPLE.items()]
     return bodies.answer({"auth": "off" if is_off else "jwt", "users": people if is_off else []})
+
+
+def _is_file(found: Traversable) -> bool:
+    try:
+        return found.is_file()
+    except OSError:  # a name longer than the file system's names
+        return False
 
 
 def _file(found: Traversable) -> web.Response:

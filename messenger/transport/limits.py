@@ -1,5 +1,6 @@
 """Token buckets, a node's own: they hold while Redis is away."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from time import monotonic
@@ -30,7 +31,8 @@ class Bucket:
         self._tokens = min(self._rate.burst, self._tokens + (now - self._at) * refill)
         self._at = now
         if self._tokens < 1:
-            raise RateLimited(retry_after_s=round((1 - self._tokens) / refill, 3))
+            # Up to the millisecond: who waits so long is not refused again.
+            raise RateLimited(retry_after_s=math.ceil((1 - self._tokens) / refill * 1000) / 1000)
         self._tokens -= 1
 
 

@@ -1,5 +1,6 @@
 """Failures over HTTP: the status of every code (protocol.md §4), as `application/problem+json` (RFC 9457)."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -46,7 +47,7 @@ def problem(error: MessengerError) -> web.Response:
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     del told["type"]
     return _response(STATUS[error.code], told["message"], told, headers)
 

@@ -42,14 +42,13 @@ class Session:
         """One frame; None for a binary one."""
         ref: str | None = None
         try:
-            self._frames.take()
             if text is None:
                 raise InvalidFrame("Frames must be text")
             frame = schemas.parse(text)
             ref = schemas.ref_of(frame)
-            kind = frame.get("type")
-            if not isinstance(kind, str):
-                raise InvalidFrame("type is required and must be a string", field="type")
+            # Behind the ref, which a refusal carries too.
+            self._frames.take()
+            kind = schemas.type_of(frame)
             entry = COMMANDS.get(kind)
             if entry is None:
                 self._unknown(kind, ref)

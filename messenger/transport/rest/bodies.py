@@ -18,11 +18,16 @@ async def actor(request: web.Request) -> UserId:
     return (await context(request).authenticator.of_request(request)).user_id
 
 
-async def body(request: web.Request, schema: Schema, **more: Any) -> Any:
-    """The command in a JSON body; `more` overrides its fields. Raises InvalidJson, InvalidFrame."""
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """A JSON body as it came. Raises InvalidJson, InvalidFrame."""
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType
-    return schemas.load(schema, {**schemas.parse(await request.read()), **more})
+    return schemas.parse(await request.read())
+
+
+async def body(request: web.Request, schema: Schema) -> Any:
+    """The command in a JSON body. Raises InvalidJson, InvalidFrame."""
+    return schemas.load(schema, await json_object(request))
 
 
 def conversation_id(request: web.Request) -> ConversationId:

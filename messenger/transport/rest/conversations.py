@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from messenger.transport.rest import bodies
 
 _CREATE = schemas.CreateConversation()
 _UPDATE = schemas.UpdateConversation()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def list_(request: web.Request) -> web.Response:
@@ -64,7 +65,8 @@ async def delete(request: web.Request) -> web.Response:
 
 
 def _cursor(last: Overview) -> str:
-    microseconds = int(last.active_at.timestamp() * 1_000_000)
+    # In whole numbers: a float of seconds loses the last microsecond, and with it whoever shares it.
+    microseconds = (last.active_at - _EPOCH) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(f"{microseconds}:{last.conversation.id}".encode()).decode()
 
 
@@ -73,8 +75,6 @@ def _position(cursor: str | None) -> tuple[datetime, ConversationId] | None:
         return None
     try:
         microseconds, _, conversation_id = base64.urlsafe_b64decode(cursor).decode().partition(":")
-        seconds, rest = divmod(int(microseconds), 1_000_000)
-        at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
-        return at, ConversationId(UUID(conversation_id))
-    except (ValueError, OverflowError, OSError, binascii.Error):
+        return _EPOCH + timedelta(microseconds=int(microseconds)), ConversationId(UUID(conversation_id))
+    except (ValueError, OverflowError, binascii.Error):
         raise InvalidFrame("cursor is none of ours", field="cursor") from None

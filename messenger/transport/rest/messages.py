@@ -32,13 +32,13 @@ async def send(request: web.Request) -> web.Response:
     """201, or 200 for a duplicate. The `Idempotency-Key` header is the `client_id`."""
     me = await bodies.actor(request)
     here = context(request)
-    more = {"conversation_id": str(bodies.conversation_id(request))}
+    told = {**await bodies.json_object(request), "conversation_id": str(bodies.conversation_id(request))}
     key = request.headers.get("Idempotency-Key")
     if key is not None:
-        more["client_id"] = key
-    command = await bodies.body(request, _SEND, **more)
-    if key is not None and command.client_id != key:
-        raise InvalidFrame("client_id and Idempotency-Key differ", field="client_id")
+        if told.get("client_id") not in (None, key):
+            raise InvalidFrame("client_id and Idempotency-Key differ", field="client_id")
+        told["client_id"] = key
+    command = schemas.load(_SEND, told)
     here.message_rates.take(me)
     sent = await here.messages.send(me, draft_of(command))
     return bodies.answer(frames.message(sent.message), 200 if sent.duplicate else 201)

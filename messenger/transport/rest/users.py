@@ -4,6 +4,7 @@ from aiohttp import web
 
 from messenger.errors import UserNotFound
 from messenger.protocol import frames
+from messenger.transport.commands import presence_of
 from messenger.transport.context import context
 from messenger.transport.rest import bodies
 
@@ -30,11 +31,4 @@ async def presence(request: web.Request) -> web.Response:
     here = context(request)
     wanted = bodies.user_ids(request, "user_ids", MOST)
     last_seen = {user.id: user.last_seen_at for user in await here.users.visible(user_id, wanted)}
-    online = await here.node.presence.online_of(last_seen)
-    return bodies.answer(
-        {
-            "users": [
-                {"user_id": other, "online": other in online, "last_seen_at": last_seen.get(other)} for other in wanted
-            ]
-        }
-    )
+    return bodies.answer({"users": await presence_of(here, user_id, wanted, last_seen)})
