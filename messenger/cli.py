@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -79,9 +79,9 @@ def read_env_file(path: Path) -> dict[str, str]:
     return found
 
 
-def configure(env_file: Path | None, **overrides: Any) -> Config:
-    """The settings; the environment wins over the file, the command line over both. Raises SetupError."""
-    environ = {**(read_env_file(env_file) if env_file else {}), **os.environ}
+def configure(env_file: Path | None, defaults: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    """The settings; the environment wins over the file and both over `defaults`, the command line over all. Raises SetupError."""
+    environ = {**(defaults or {}), **(read_env_file(env_file) if env_file else {}), **os.environ}
     config, warnings = Config.from_environ(environ, **overrides)
     for warning in warnings:
         click.echo(f"messenger: warning: {warning}", err=True)
@@ -135,9 +135,9 @@ def demo(host: str, port: int, embedded: bool, insecure: bool, env_file: Path | 
     """Run with a database and a bus of its own, demo people, the demo client at /, and no authentication."""
     from messenger.transport.demo import PEOPLE
 
-    config = configure(env_file, auth="off", demo=True)
     # A demo is watched by a person: requests would bury the links.
-    logs.set_up(config if "MESSENGER_LOG_LEVEL" in os.environ else replace(config, log_level="WARNING"))
+    config = configure(env_file, {"MESSENGER_LOG_LEVEL": "WARNING"}, auth="off", demo=True)
+    logs.set_up(config)
 
     def show_links(address: str) -> None:
         say(f"\nThe demo client is at {address}/ — open two of these side by side:")

@@ -41,8 +41,9 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     async with Store.connected(config.database_url) as store, Lanes(store) as lanes:
         messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)
-        async with Node.running(_node_settings(config), messages, conversations, duties) as node:
-            users = Users(UserStore(store), provision=config.unknown_users == "provision")
+        people = UserStore(store)
+        async with Node.running(_node_settings(config), messages, conversations, duties, people) as node:
+            users = Users(people, provision=config.unknown_users == "provision")
             app[CONTEXT] = context = Context(
                 config=config,
                 epoch=await duties.epoch(),
@@ -71,6 +72,8 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
 async def drain(app: web.Application) -> None:
     """Tell every device to come back elsewhere, and close them one after another over the time that is set."""
     context = app[CONTEXT]
+    if context.is_draining:
+        return
     context.is_draining = True
     devices = list(context.devices)
     log.info("draining", devices=len(devices))

@@ -98,8 +98,10 @@ class Presence:
     async def leave(self, connection_id: str) -> None:
         """Let a device's lease end after the grace period."""
         user_id = self._held.pop(connection_id, None)
-        if user_id is None:
-            return
+        if user_id is not None:
+            await self._let_go(user_id, connection_id)
+
+    async def _let_go(self, user_id: UserId, connection_id: str) -> None:
         try:
             await self._release(
                 keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
@@ -165,6 +167,9 @@ class Presence:
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             log.warning("presence not renewed", error=type(error).__name__)
+        for connection_id, user_id in held:
+            if connection_id not in self._held:
+                await self._let_go(user_id, connection_id)  # it left meanwhile, and was renewed after that
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -51,6 +51,7 @@ class Subscriber:
         self._connection: Any = None
         self._sending = asyncio.Lock()
         self._heard_at = 0.0
+        self._delay_s = RETRY_S[0]
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -110,8 +111,10 @@ class Subscriber:
             await self._send("UNSUBSCRIBE", gone)
 
     async def _send(self, command: str, channels: list[str]) -> None:
-        connection = self._connection
         async with self._sending:
+            connection = self._connection
+            if connection is None:
+                return  # the next one asks for everything that is wanted
             try:
                 for start in range(0, len(channels), CHUNK):
                     await connection.send_command(command, *channels[start : start + CHUNK], check_health=False)
@@ -120,16 +123,18 @@ class Subscriber:
                 await self._disconnect()
 
     async def _run(self) -> None:
-        delay = RETRY_S[0]
         while True:
             try:
                 await self._listen()
             except (RedisError, OSError, EOFError) as error:
                 log.warning("bus away", error=type(error).__name__)
-            delay = RETRY_S[0] if self.is_connected else min(delay * 2, RETRY_S[1])
-            self._confirmed.clear()
+            except (
+                Exception
+            ):  # whatever else the library raises: a node does without the bus for a moment, not for ever
+                log.exception("bus failed")
             await self._disconnect()
-            await asyncio.sleep(delay)
+            await asyncio.sleep(self._delay_s)
+            self._delay_s = min(self._delay_s * 2, RETRY_S[1])
 
     async def _listen(self) -> None:
         connection: Any = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -151,6 +156,7 @@ class Subscriber:
             if channel == self._own_channel:
                 # A new connection: whatever was published before it is lost.
                 self._confirmed.add(channel)
+                self._delay_s = RETRY_S[0]
                 self._on_renewed()
             elif channel in self._wanted:
                 self._confirmed.add(channel)
@@ -180,5 +186,10 @@ class Subscriber:
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._confirmed.clear()
         if connection is not None:
+            writer = connection._writer
             await connection.disconnect(nowait=True)
+            if writer is not None:
+                # Closing waits for what is unsent; on a dead path the reader would not wake for minutes.
+                writer.transport.abort()

@@ -13,8 +13,8 @@ log = structlog.get_logger(__name__)
 
 
 class Chores:
-    """Leaving the context cancels and awaits what still runs. A chore that finds the database away is tried again by the
-    next poll, so here it only ends."""
+    """Leaving the context cancels and awaits what still runs. A chore that fails only ends; whoever asked for it keeps what
+    is owed, and asks again."""
 
     def __init__(self) -> None:
         self._running: dict[Hashable, asyncio.Task[None]] = {}

@@ -22,6 +22,7 @@ class Member:
 
     `backlog` collects what comes while he is being brought up; None once he is live. It holds everything above `since`,
     which is None while the feed itself has no position.
+    `reached`: he was told everything up to there before he went live; the feed itself may be behind that.
     `told`: his log ends there, because what followed was not for his eyes; None while he is in step with the feed.
     """
 
@@ -29,6 +30,7 @@ class Member:
     first_seq: int = 1
     backlog: list[Change] | None = None
     since: int | None = None
+    reached: int = 0
     told: int | None = None
 
     @property
@@ -53,6 +55,8 @@ class Feed:
         self.participant_count = 0
         self.members: dict[UserId, Member] = {}
         self.subscribers: dict[Sink, None] = {}
+        # Messages that were passed over in the order of changes: an edit of one that nobody here has seen is news.
+        self._unseen: set[int] = set()
         self._parked: dict[int, Change] = {}
         self._devices_of = devices_of
         self._on_hole = on_hole
@@ -102,7 +106,12 @@ class Feed:
             elif member.told is None:
                 member.told = self.position
         self.position = position
+        self._unseen.clear()
         self._take_parked()
+
+    def is_news(self, seq: int) -> bool:
+        """Whether a message was never handed on here, in any state."""
+        return seq > self.last_seq or seq in self._unseen
 
     def settle(self) -> None:
         """Forget what was heard of above the position: the database does not know it."""
@@ -125,6 +134,7 @@ class Feed:
         """Hand over what a member's backlog holds above a change, and let him live. False where it says that he went."""
         member = self.members[user_id]
         backlog, member.backlog = member.backlog or [], None
+        member.reached = above
         for change in backlog:
             if change.change > above:
                 self.tell(user_id, change)
@@ -154,11 +164,15 @@ class Feed:
         for user_id, member in list(self.members.items()):
             if member.backlog is not None:
                 member.backlog.append(change)
+            elif change.change <= member.reached:
+                continue
             elif member.told is None and change.seq >= member.first_seq:
                 self._push(user_id, frame)
             else:
                 self.tell(user_id, change)
         self.position = change.change
+        self._unseen.update(range(self.last_seq + 1, change.seq))
+        self._unseen.discard(change.seq)
         self.last_seq = max(self.last_seq, change.seq)
         if change.move is not None:
             self._move(change.move)

@@ -30,12 +30,17 @@ class Person:
 
 
 class Hub:
-    """`on_hole(feed)`, `on_came(feed, user_id)` and `on_closed(feed)` are called on the event loop and must not wait."""
+    """The callbacks are called on the event loop and must not wait.
+
+    `on_hole(feed)`: it is behind. `on_came(feed, user_id)`: somebody with a device here joined. `on_left(user_id)`: somebody
+    was taken out of a conversation. `on_closed(feed)`: nobody here is in it any more.
+    """
 
     def __init__(
         self,
         on_hole: Callable[[Feed], None],
         on_came: Callable[[Feed, UserId], None],
+        on_left: Callable[[UserId], None],
         on_closed: Callable[[Feed], None],
     ) -> None:
         self.people: dict[UserId, Person] = {}
@@ -43,6 +48,7 @@ class Hub:
         self.watches = Watches()
         self._on_hole = on_hole
         self._on_came = on_came
+        self._on_left = on_left
         self._on_closed = on_closed
 
     @property
@@ -135,3 +141,4 @@ class Hub:
             member = feed.members.get(move.user_id)
             if member is not None and member.is_live:
                 self.leave(feed, move.user_id)
+                self._on_left(move.user_id)

@@ -13,7 +13,6 @@ from messenger.background import end
 from messenger.bus.bus import Bus
 from messenger.bus.presence import Presence
 from messenger.domain.ids import UserId
-from messenger.errors import Unavailable
 from messenger.fanout.chores import Chores
 from messenger.fanout.feed import Feed
 from messenger.fanout.hub import Hub
@@ -23,6 +22,7 @@ from messenger.fanout.repair import Repair
 from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.messages import MessageStore
+from messenger.store.users import UserStore
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,12 @@ class Node:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, settings: NodeSettings, messages: MessageStore, conversations: ConversationStore, duties: Duties
+        cls,
+        settings: NodeSettings,
+        messages: MessageStore,
+        conversations: ConversationStore,
+        duties: Duties,
+        users: UserStore,
     ) -> AsyncIterator["Node"]:
         """A running node. Raises Unavailable where the database is away at the start; Redis may be."""
         async with AsyncExitStack() as stack:
@@ -67,12 +72,13 @@ class Node:
             async def on_offline(user_id: UserId, at: datetime) -> None:
                 try:
                     await duties.record_last_seen(user_id, at)
-                except Unavailable:
-                    log.warning("last_seen_at not kept")
+                except Exception as error:  # the sweep goes on, whatever keeps the database from writing
+                    log.warning("last_seen_at not kept", error=type(error).__name__)
 
             hub = Hub(
                 on_hole=lambda feed: repair.on_hole(feed),
                 on_came=lambda feed, user_id: repair.bring_in(feed.conversation_id, user_id),
+                on_left=lambda user_id: repair.review(user_id),
                 on_closed=on_closed,
             )
             bus = await stack.enter_async_context(
@@ -84,7 +90,7 @@ class Node:
                     on_renewed=lambda: repair.hurry(),
                 )
             )
-            repair = Repair(hub, bus, chores, messages, conversations, duties, interval_s=settings.catch_up_s)
+            repair = Repair(hub, bus, chores, messages, conversations, duties, users, interval_s=settings.catch_up_s)
             relay = Relay(hub, bus, repair)
             await bus.subscribe([bus.channels.presence])
             await repair.begin()

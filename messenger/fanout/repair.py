@@ -15,13 +15,15 @@ from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Message
 from messenger.errors import NotParticipant, Unavailable
 from messenger.fanout.chores import Chores
-from messenger.fanout.feed import Feed
-from messenger.fanout.hub import Hub
+from messenger.fanout.feed import Feed, Member
+from messenger.fanout.hub import Hub, Person
+from messenger.fanout.watches import ASKED
 from messenger.protocol import frames
 from messenger.protocol.envelope import Change, move_of
 from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.messages import MessageStore
+from messenger.store.users import UserStore
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ class Repair:
         messages: MessageStore,
         conversations: ConversationStore,
         duties: Duties,
+        users: UserStore,
         *,
         interval_s: float,
     ) -> None:
@@ -50,9 +53,12 @@ class Repair:
         self._messages = messages
         self._conversations = conversations
         self._duties = duties
+        self._users = users
         self._interval_s = interval_s
         self._since = 0
         self._due = asyncio.Event()
+        # Whom a failure kept from being brought in: the next poll tries again.
+        self._owed: set[tuple[ConversationId, UserId]] = set()
         self.filled = 0
 
     async def begin(self) -> None:
@@ -72,6 +78,8 @@ class Repair:
                 await self.poll()
             except Unavailable:
                 log.warning("poll put off")
+            except Exception:  # a node without its poll would lose what the bus loses
+                log.exception("poll failed")
 
     def hurry(self) -> None:
         """The bus has a new connection: something may have been lost."""
@@ -82,6 +90,13 @@ class Repair:
         touched, self._since = await self._duties.touched_since(self._since, self._hub.people)
         for item in touched:
             self._look_at(item)
+        # What a failure left undone is reported by no later poll.
+        for feed in list(self._hub.feeds.values()):
+            if feed.is_behind:
+                self.mend(feed)
+        owed, self._owed = self._owed, set()
+        for conversation_id, user_id in owed:
+            self.bring_in(conversation_id, user_id)
 
     def _look_at(self, touched: Touched) -> None:
         feed = self._hub.feeds.get(touched.conversation_id)
@@ -123,6 +138,18 @@ class Repair:
                 for sink in self._hub.devices_of(user_id):
                     sink.push(frame)
             self._hub.leave(feed, user_id)
+
+    def review(self, user_id: UserId) -> None:
+        """Somebody left a conversation: whom he met only there he no longer sees come and go."""
+        self._chores.start(("review", user_id), partial(self._review, user_id))
+
+    async def _review(self, user_id: UserId) -> None:
+        watched = {sink: self._hub.watches.watched_by(sink, ASKED) for sink in self._hub.devices_of(user_id)}
+        every = set().union(*watched.values())
+        if every:
+            visible = {user.id for user in await self._users.visible(user_id, list(every))}
+            for sink, user_ids in watched.items():
+                self._hub.watches.unwatch(sink, ASKED, user_ids - visible)
 
     async def change_of(self, message: Message, after: int, *, fresh: bool, reader: UserId) -> Change:
         """A message read back, as the durable event that tells it. Raises NotParticipant."""
@@ -168,8 +195,8 @@ class Repair:
         page = await self._messages.changes(reader.user_id, feed.conversation_id, position, PAGE)
         after = position
         for message in page:
-            fresh = message.seq > feed.last_seq
-            feed.offer(await self.change_of(message, after, fresh=fresh, reader=reader.user_id))
+            change = await self.change_of(message, after, fresh=feed.is_news(message.seq), reader=reader.user_id)
+            feed.offer(change)
             after = message.change
         self.filled += len(page)
         if len(page) < PAGE:
@@ -187,6 +214,7 @@ class Repair:
         after = position if member.told is None else member.told
         feed.tell(user_id, await self.change_of(told, after, fresh=True, reader=user_id))
         self._hub.leave(feed, user_id)
+        self.review(user_id)
 
     async def _bring_in(self, conversation_id: ConversationId, user_id: UserId) -> None:
         person = self._hub.people.get(user_id)
@@ -195,32 +223,43 @@ class Repair:
         if not person.is_open:
             person.hints.add(conversation_id)
             return
+        try:
+            await self._let_in(person, conversation_id, user_id)
+        except Exception:
+            if self._hub.people.get(user_id) is person:
+                self._owed.add((conversation_id, user_id))
+            raise
+
+    async def _let_in(self, person: Person, conversation_id: ConversationId, user_id: UserId) -> None:
         if not await self._duties.standing(conversation_id, [user_id]):
             return  # a stranger asks: no channel is opened for him
         if self._hub.people.get(user_id) is not person:
             return
+        channel = self._bus.channels.conversation(conversation_id)
+        is_new = conversation_id not in self._hub.feeds
         feed = self._hub.feed(conversation_id)
         if user_id in feed.members:
             return
-        self._hub.enter(feed, user_id)
+        member = self._hub.enter(feed, user_id)
+        stays = False
         try:
-            if feed.position is None:
-                # Subscribe before reading: a message sent in between would vanish.
-                await self._bus.subscribe([self._bus.channels.conversation(conversation_id)])
-            stays = await self._bring_up(feed, user_id)
+            # Subscribe before reading: a message sent in between would vanish. The channel is counted once a feed.
+            if is_new:
+                await self._bus.subscribe([channel])
+            elif feed.position is None:
+                await self._bus.confirm([channel])
+            stays = await self._bring_up(feed, user_id, member)
         except NotParticipant:
-            stays = False
-        except BaseException:
-            self._abandon(feed, user_id)
-            raise
-        if not stays:
-            self._abandon(feed, user_id)
+            pass
+        finally:
+            if not stays and self._is_member(feed, user_id, member):
+                self._hub.leave(feed, user_id)
 
-    def _abandon(self, feed: Feed, user_id: UserId) -> None:
-        if self._is_current(feed) and user_id in feed.members:
-            self._hub.leave(feed, user_id)
+    def _is_member(self, feed: Feed, user_id: UserId, member: Member) -> bool:
+        """Whether somebody is still in a feed, and has not come anew."""
+        return self._is_current(feed) and feed.members.get(user_id) is member
 
-    async def _bring_up(self, feed: Feed, user_id: UserId) -> bool:
+    async def _bring_up(self, feed: Feed, user_id: UserId, member: Member) -> bool:
         """Tell a newcomer of the conversation as it was before he came, then all that came since. False: he went again."""
         conversation = await self._conversations.find(user_id, feed.conversation_id)
         start = after = max(conversation.joined_change - 1, 0)
@@ -236,9 +275,8 @@ class Repair:
                 changes.append(await self.change_of(message, after, fresh=fresh, reader=user_id))
                 after = message.change
             reached = max(reached, after)
-            if not self._is_current(feed) or user_id not in feed.members:
+            if not self._is_member(feed, user_id, member):
                 return True  # he, or the conversation, is gone: nothing is left to undo
-            member = feed.members[user_id]
             if len(page) < PAGE and (member.since is None or reached >= member.since):
                 break
             if len(page) < PAGE:

@@ -5,6 +5,9 @@ from collections.abc import Hashable, Iterable
 from messenger.domain.ids import UserId
 from messenger.fanout.sink import Sink
 
+# The reason of those whom a device named in a `presence` frame; a conversation's feed is the reason of its participants.
+ASKED = "asked"
+
 
 class Watches:
     """A device watches a user for one or more reasons; it is told once, and no longer than any reason lasts."""
@@ -37,6 +40,10 @@ class Watches:
 
     def watchers_of(self, user_id: UserId) -> list[Sink]:
         return list(self._watchers.get(user_id, ()))
+
+    def watched_by(self, sink: Sink, reason: Hashable) -> set[UserId]:
+        """Whom a device watches for one reason."""
+        return {user_id for user_id in self._watched.get(sink, ()) if reason in self._watchers[user_id][sink]}
 
     def _end(self, sink: Sink, user_id: UserId) -> None:
         sinks = self._watchers[user_id]

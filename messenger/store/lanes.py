@@ -99,6 +99,10 @@ class Lanes:
             else:
                 log.exception("append refused", error=type(error).__name__)
                 _fail(batch[0], MessengerError())
+        except Exception as error:  # a lane that ended would hang half of the conversations
+            log.exception("append failed", error=type(error).__name__)
+            for item in batch:
+                _fail(item, MessengerError())
         else:
             for row in rows:
                 self._settle(batch[row["item"] - 1], row, alone=len(batch) == 1)

@@ -81,7 +81,11 @@ class MessageStore:
                 rows = await connection.fetch(query("messages.history_forward"), conversation_id, after_seq, limit + 1)
                 return tuple(map(message_of, rows[:limit])), len(rows) > limit
             rows = await connection.fetch(
-                query("messages.history_backward"), conversation_id, before_seq or 2**62, after_seq or 0, limit + 1
+                query("messages.history_backward"),
+                conversation_id,
+                2**62 if before_seq is None else before_seq,
+                after_seq or 0,
+                limit + 1,
             )
             return tuple(map(message_of, reversed(rows[:limit]))), len(rows) > limit
 

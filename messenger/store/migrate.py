@@ -55,12 +55,13 @@ def numbered() -> Sequence[Step]:
 
 
 def repeatable() -> Step:
-    """Functions, then the policies that rest on them, as one text."""
-    return Step(
-        REPEATABLE,
-        "functions and policies",
-        "\n".join(text for folder in ("functions", "policies") for _, text in _texts(folder)),
-    )
+    """Roles, functions, then the policies that rest on them, as one text."""
+    texts = [_roles(), *(text for folder in ("functions", "policies") for _, text in _texts(folder))]
+    return Step(REPEATABLE, "functions and policies", "\n".join(texts))
+
+
+def _roles() -> str:
+    return (files("messenger.sql") / "roles.sql").read_text(encoding="utf-8")
 
 
 def missing(applied: Mapping[int, str]) -> Sequence[Step]:
@@ -123,7 +124,7 @@ async def _migrate(connection: Any, *, check: bool) -> Sequence[Step]:
         steps = missing(await _applied_by_owner(connection))
         if check or not steps:
             return steps
-        await connection.execute((files("messenger.sql") / "roles.sql").read_text(encoding="utf-8"))
+        await connection.execute(_roles())  # the migrations need the schema
         for step in steps:
             await connection.execute(step.sql)
             await connection.execute(

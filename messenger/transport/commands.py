@@ -10,13 +10,11 @@ from marshmallow import Schema
 from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
 from messenger.errors import NotParticipant, Unauthorized
+from messenger.fanout.watches import ASKED
 from messenger.protocol import commands, frames, schemas
 from messenger.protocol.frames import Json
 from messenger.transport.context import Context
 from messenger.transport.device import Device
-
-# The reason for which a device watches those whom it named in a `presence` frame.
-PRESENCE = "presence"
 
 
 async def subscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
@@ -99,7 +97,7 @@ async def presence(context: Context, device: Device, command: commands.Presence)
     visible = await context.users.visible(device.user_id, command.user_ids)
     last_seen = {user.id: user.last_seen_at for user in visible}
     # Watch before asking who is online: a transition in between would vanish.
-    context.node.hub.watches.watch(device, PRESENCE, last_seen)
+    context.node.hub.watches.watch(device, ASKED, last_seen)
     return {"type": "presence", "users": await presence_of(context, device.user_id, command.user_ids, last_seen)}
 
 

@@ -80,7 +80,8 @@ async def fence(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     if not response.prepared:
         response.headers.update(SECURITY_HEADERS)
+        # Always: a shared cache must not hand one origin's answer to another.
+        response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         if allowed and origin is not None:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
     return response

@@ -135,6 +135,8 @@ async def _read(here: Context, device: Device, socket: Socket) -> None:
 
 
 async def _dismiss(here: Context, device: Device) -> None:
-    await here.node.reception.dismiss(device)
-    await here.node.presence.leave(device.connection_id)
-    await device.closed()
+    try:
+        await here.node.reception.dismiss(device)
+    finally:
+        await here.node.presence.leave(device.connection_id)
+        await device.closed()

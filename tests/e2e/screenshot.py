@@ -22,7 +22,9 @@ async def take(address: str) -> None:
         await alice.get_by_text("Weekend hike", exact=True).click()
         await alice.get_by_text("Then it is the lake.").last.wait_for()
         # Slowly: typing is passed on when it begins, and again while it goes on.
-        typed = asyncio.create_task(dae.get_by_test_id("composer").press_sequentially("I bring tea and " * 3, delay=120))
+        typed = asyncio.create_task(
+            dae.get_by_test_id("composer").press_sequentially("I bring tea and " * 3, delay=120)
+        )
         await alice.get_by_test_id("typing").filter(has_text="Dae-jung").wait_for()
         await alice.screenshot(path=PICTURE)
         await typed

@@ -16,7 +16,9 @@ node = node_of_stage()
 
 NOBODYS = "01890000-0000-7000-8000-000000000000"
 # What no answer may let through: SQL, a stack, the name of an exception.
-SECRETS = re.compile(r"(?i)traceback|exception|asyncpg|sqlstate|\bselect\b|\binsert\b|\bpg_|\w\.py\b|[a-z]Error\b|None|<class")
+SECRETS = re.compile(
+    r"(?i)traceback|exception|asyncpg|sqlstate|\bselect\b|\binsert\b|\bpg_|\w\.py\b|[a-z]Error\b|None|<class"
+)
 
 TEXT = [None, 7, 1.5, True, [], {}, ["x"], {"x": 1}]
 NULLABLE_TEXT = TEXT[1:]
@@ -28,7 +30,9 @@ OBJECT = [None, 7, "x", True, 1.5, [], [{}]]
 CURSORS = [*OBJECT, {NOBODYS: "1"}, {NOBODYS: None}, {NOBODYS: -1}, {NOBODYS: 1.0}, {NOBODYS: True}, {NOBODYS: 10**30}]
 LISTS = [None, 7, "x", True, {}]
 ATTACHMENTS = [*LISTS, [None], [7], ["x"], [[]], [{}], [{"url": "/a"}] * 11]
-ATTACHMENTS += [[{"url": url}] for url in (None, 7, "", "x", "javascript:alert(1)", "data:text/html,x", "//evil.example")]
+ATTACHMENTS += [
+    [{"url": url}] for url in (None, 7, "", "x", "javascript:alert(1)", "data:text/html,x", "//evil.example")
+]
 ATTACHMENTS += [[{"url": url}] for url in ("https://", "https://a b", "https://a\n", " https://a", "/" + "x" * 2048)]
 ATTACHMENTS += [[{"url": "/a", name: bad}] for name in ("name", "mime_type") for bad in (None, 7, [], "x" * 256)]
 ATTACHMENTS += [[{"url": "/a", "size": bad}] for bad in (None, "7", -1, 1.5, True, 2**53)]
@@ -82,7 +86,10 @@ class Room:
 
     def right(self, type_: str) -> Frame:
         names = {"TEA": self.tea, "HELLO": self.hello}
-        frame = {name: names.get(value, value) if isinstance(value, str) else value for name, value in FRAMES[type_][0].items()}
+        frame = {
+            name: names.get(value, value) if isinstance(value, str) else value
+            for name, value in FRAMES[type_][0].items()
+        }
         return {"type": type_, **frame}
 
     async def refused(self, frame: Frame, code: str, field: str | None) -> None:
@@ -116,7 +123,9 @@ async def room(stage: Stage, node: Node, monkeypatch: pytest.MonkeyPatch) -> Asy
 
 
 def code_of(field: str) -> str:
-    return {"conversation_id": "invalid_conversation_id", "message_id": "invalid_message_id"}.get(field, "invalid_frame")
+    return {"conversation_id": "invalid_conversation_id", "message_id": "invalid_message_id"}.get(
+        field, "invalid_frame"
+    )
 
 
 @pytest.mark.parametrize(("type_", "field"), CASES)
@@ -162,7 +171,9 @@ async def test_nul_and_lone_surrogates_are_refused_wherever_text_may_stand(room:
     assert (await room.phone.ask("ping", unknown=bad))["type"] == "pong"
 
 
-@pytest.mark.parametrize("ref", ["x" * 65, "x" * 900_000, 7, True, [], {}, 1.5, "\x00", "\ud800"], ids=lambda ref: repr(ref)[:9])
+@pytest.mark.parametrize(
+    "ref", ["x" * 65, "x" * 900_000, 7, True, [], {}, 1.5, "\x00", "\ud800"], ids=lambda ref: repr(ref)[:9]
+)
 async def test_a_bad_ref_is_told_and_not_repeated(room: Room, ref: Any) -> None:
     await room.phone.socket.send_str(json.dumps({"type": "ping", "ref": ref}))
     answer = await room.phone.hear("error")

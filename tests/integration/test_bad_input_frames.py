@@ -23,8 +23,10 @@ NO_OBJECT = {"type": "error", "code": "invalid_frame", "message": "A frame must 
 DEEP = 5000
 
 # Every code that a frame may be answered; `internal` is none of them.
-CODES = set("invalid_json invalid_frame invalid_conversation_id invalid_message_id not_participant".split())
-CODES |= set("message_not_found forbidden content_empty content_too_long client_id_conflict unauthorized".split())
+CODES = set(["invalid_json", "invalid_frame", "invalid_conversation_id", "invalid_message_id", "not_participant"])
+CODES |= set(
+    ["message_not_found", "forbidden", "content_empty", "content_too_long", "client_id_conflict", "unauthorized"]
+)
 CODES |= {"unknown_type"}
 ANSWERS = {
     "subscribe": "subscribed",
@@ -53,7 +55,14 @@ async def answers_to(phone: Phone, text: str) -> list[Frame]:
 @pytest.mark.parametrize(
     "text",
     ["", " ", "{", "}", "[", '{"type":"ping"', "{'type':'ping'}", '{"type":"ping"}x', '{"type":"ping"} {}', "undefined"]
-    + ['{"type":"ping",}', '{type:"ping"}', '{"type":"ping"/**/}', '"\\x"', '{"type":"pi\nng"}', '\ufeff{"type":"ping"}']
+    + [
+        '{"type":"ping",}',
+        '{type:"ping"}',
+        '{"type":"ping"/**/}',
+        '"\\x"',
+        '{"type":"pi\nng"}',
+        '\ufeff{"type":"ping"}',
+    ]
     + ['{"type":"ping","x":NaN}', '{"type":"ping","x":Infinity}', '{"x":-Infinity,"type":"ping"}', "NaN"]
     + ['{"type":"ping","x":1e999}', '{"type":"ping","x":-1E400}', '{"type":"ping","x":' + "9" * 5000 + "}"]
     + ['{"type":"ping","x":01}', '{"type":"ping","x":.5}', '{"type":"ping","x":+1}', '{"type":"ping","x":0x10}']
@@ -90,9 +99,7 @@ async def test_of_a_key_that_comes_twice_the_last_counts(stage: Stage, node: Nod
 
 
 @pytest.mark.parametrize("junk", ["1", '"\\ud800"'], ids=["plain", "surrogate"])
-async def test_large_integers_are_stored_alike_whatever_stands_beside_them(
-    stage: Stage, node: Node, junk: str
-) -> None:
+async def test_large_integers_are_stored_alike_whatever_stands_beside_them(stage: Stage, node: Node, junk: str) -> None:
     """An unknown field with a lone surrogate takes another parser."""
     (ann,) = stage.people(1)
     phone, tea = await node.phone(ann), await node.client(ann).group()
@@ -208,7 +215,9 @@ LEAVES = (
 )
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.just("TEA"), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.just("TEA"), inner, max_size=4)
+    ),
     max_leaves=10,
 )
 FIELDS = sorted({name for entry in COMMANDS.values() for name in entry.schema.fields} | {"ref", "unknown", "type"})

@@ -88,7 +88,9 @@ async def test_changed_functions_and_policies_are_laid_anew(
     """And everything else is left as it is."""
     laid = repeatable()
     changed = Step(
-        REPEATABLE, laid.name, laid.sql + "\ncreate or replace function messenger.uuid7() returns uuid return null::uuid;"
+        REPEATABLE,
+        laid.name,
+        laid.sql + "\ncreate or replace function messenger.uuid7() returns uuid return null::uuid;",
     )
     monkeypatch.setattr(migrations, "repeatable", lambda: changed)
     assert names(await migrate(migrated.owner_url)) == [laid.name]

@@ -84,12 +84,13 @@ class Node:
         except aiohttp.WSServerHandshakeError as refusal:
             return refusal.status
 
-
     async def emptied(self) -> None:
         """Wait until nothing is left of whoever was here; that it ends is a promise of the daemon's."""
         node, typing = self.context.node, self.context.typing
         async with asyncio.timeout(10):
             while node.hub.people or node.hub.feeds or len(node.hub.watches) or len(typing) or len(node.chores):
+                await asyncio.sleep(0.01)
+            while node.bus.subscribed != {node.bus.channels.presence}:
                 await asyncio.sleep(0.01)
 
 

@@ -61,6 +61,26 @@ def entry(conversation_id: str, seq: int, sender_id: int, content: str | None, *
     }
 
 
+def group(id_: Any, maker: int, **more: Any) -> Frame:
+    """A conversation object as its maker sees it, fresh and alone in it."""
+    return {
+        "id": id_,
+        "type": "group",
+        "title": "Tea",
+        "metadata": {},
+        "created_by": maker,
+        "created_at": A_TIME,
+        "updated_at": A_TIME,
+        "first_seq": 1,
+        "last_seq": 0,
+        "last_change": 0,
+        "history": "all",
+        "participant_count": 1,
+        "my_role": "admin",
+        **more,
+    }
+
+
 def token(user_id: int | str, secret: str, **claims: Any) -> str:
     now = int(time.time())
     return jwt.encode({"sub": str(user_id), "iat": now, "exp": now + 600, **claims}, secret, algorithm="HS256")

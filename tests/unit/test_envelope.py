@@ -5,13 +5,15 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from messenger.domain.ids import MAX_USER_ID, ConversationId, UserId
 from messenger.protocol import envelope
 from messenger.protocol.envelope import Change, Deleted, Envelope, Joined, Move, Personal, Signal
 
+# A busy machine is no failure.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEA = ConversationId(UUID("01890000-0000-7000-8000-000000000001"))
 BODY = b'{"type":"message.new","change":2}'
 
@@ -42,6 +44,7 @@ ALL: list[Envelope] = [
 ]
 
 
+@PATIENT
 @given(envelopes, texts)
 def test_an_envelope_comes_out_as_it_went_in(told: Envelope, origin: str) -> None:
     assert envelope.decode(envelope.encode(told, origin)) == (origin, told)
@@ -60,11 +63,13 @@ def test_no_truncation_is_an_envelope(told: Envelope) -> None:
     assert [cut for cut in range(len(whole)) if envelope.decode(whole[:cut]) is not None] == []
 
 
+@PATIENT
 @given(st.binary())
 def test_garbage_is_none(data: bytes) -> None:
     assert envelope.decode(data) is None
 
 
+@PATIENT
 @given(
     st.lists(st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers(-(2**63), 2**63) | texts, max_size=8)
 )
@@ -72,6 +77,7 @@ def test_a_list_of_anything_is_none(parts: list[Any]) -> None:
     assert envelope.decode(orjson.dumps(parts) + b"\n" + BODY) is None
 
 
+@PATIENT
 @given(st.lists(st.recursive(st.none() | st.integers(0, 9) | texts, lambda inner: st.lists(inner)), max_size=5))
 def test_the_right_beginning_does_not_make_an_envelope(rest: list[Any]) -> None:
     for kind in ("change", "signal", "personal", "joined", "deleted", "unheard-of"):

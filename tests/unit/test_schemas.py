@@ -5,13 +5,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema
 
 from messenger.errors import InvalidConversationId, InvalidFrame, InvalidJson, InvalidMessageId, MessengerError
 from messenger.protocol import commands, schemas
 
+# A busy machine is no failure.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEA = "01890000-0000-7000-8000-00000000abcd"
 SEND = {"conversation_id": TEA, "content": "Milk?"}
 NOT_A_TEXT = [None, 7, 1.5, True, [], {}, ["x"]]
@@ -100,6 +102,7 @@ def test_nul_and_lone_surrogates_are_refused_with_the_field(schema: Schema, fiel
     assert refused_field(schema, {**good, field: wrap(text)}) == field
 
 
+@PATIENT
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
 def test_any_other_text_comes_out_as_it_went_in(text: str) -> None:
     assert schemas.load(schemas.EditBody(), {"content": text}).content == text
