@@ -162,6 +162,8 @@ async def test_history_says_exactly_this(room: Room) -> None:
     sent = [await room.ann.send(room.tea, f"{number}") for number in range(4)]
     told = await room.ben.get(f"{room.path}?after_seq=1&before_seq=4&limit=1")
     assert told == (200, {"conversation_id": room.tea, "messages": sent[2:3], "more": True})
+    nothing = await room.ben.get(f"{room.path}?before_seq=0")
+    assert (nothing[0], nothing[1]["messages"], nothing[1]["more"]) == (200, [], False)
     told = await room.ben.get(f"{room.path}?after_seq=1&before_seq=4")
     assert told == (200, {"conversation_id": room.tea, "messages": sent[1:3], "more": False})
 

@@ -240,7 +240,7 @@ async def test_unknown_people_are_refused_where_that_is_set(cluster: Cluster, or
     assert await oracle.fetchval("select count(*) from messenger.users") == 2
 
 
-async def test_a_name_is_what_the_newest_token_says(room: Room, stage: Stage) -> None:
+async def test_a_name_is_what_the_newest_token_says(room: Room) -> None:
     ann = room.ann_id
     picture = "https://example.org/a.png"
     for claims in ({"name": "Ann", "picture": picture, "iat": 2000}, {"name": "Old", "iat": 1000}, {"iat": 3000}):
