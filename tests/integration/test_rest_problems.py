@@ -5,12 +5,11 @@ import json
 import time
 from typing import Any
 
-import aiohttp
 import pytest
 
 from messenger.transport import middleware
 from tests.support.node import SECRET, Cluster, Node, Stage, node_of_stage, stage_with
-from tests.support.people import API, Answer, Client, forged, token
+from tests.support.people import Answer, forged, token
 
 stage = stage_with()
 node = node_of_stage()
@@ -21,14 +20,6 @@ GUARDS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": middleware.SECURITY_HEADERS["Content-Security-Policy"],
 }
-
-
-class Nobody(Client):
-    """Calls without a token of their own."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(node.session, node.origin, "")
-        self._headers = {}
 
 
 def told(answer: Answer) -> tuple[int, str, str, str]:
@@ -64,7 +55,9 @@ async def test_an_answer_that_went_well_is_plain_json(stage: Stage, node: Node) 
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/conversations/", "/users/7", "//", "//metrics.html", "//ws", "//ws/1/2"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/conversations/", "/users/7", "//", "//metrics.html", "//ws", "//ws/1/2"]
+)
 async def test_what_is_not_there_is_not_found(stage: Stage, node: Node, path: str) -> None:
     (ann,) = stage.people(1)
     assert told(await node.client(ann).ask("GET", path)) == (404, "not_found", "Not Found", "Not Found")
@@ -165,14 +158,14 @@ async def test_without_a_good_token_nothing_is_told_but_why(
             authorization = authorization.replace(name, real)
         headers["Authorization"] = authorization
     for method, path in (("GET", "/conversations"), ("POST", "/conversations"), ("GET", "/users/me?token=x")):
-        answer = await Nobody(node).ask(method, path, headers=headers)
+        answer = await node.nobody().ask(method, path, headers=headers)
         assert told(answer) == (401, "unauthorized", "Unauthorized", "Unauthorized")
         assert (answer.body["reason"], answer.headers["WWW-Authenticate"]) == (reason, "Bearer")
 
 
 async def test_a_query_token_opens_no_rest(stage: Stage, node: Node) -> None:
     (ann,) = stage.people(1)
-    answer = await Nobody(node).ask("GET", f"/users/me?token={token(ann, SECRET)}")
+    answer = await node.nobody().ask("GET", f"/users/me?token={token(ann, SECRET)}")
     assert (answer.status, answer.body["reason"]) == (401, "token_missing")
 
 
@@ -182,16 +175,16 @@ async def test_x_user_id_does_nothing_beside_a_users_token(stage: Stage, node: N
     acting = {"headers": {"X-User-Id": str(ben)}}
     assert (await node.client(ann).get("/users/me", **acting))[1]["id"] == ann
     assert (await node.client(ann).get(f"/conversations/{tea}", **acting))[0] == 404
-    answer = await Nobody(node).ask("GET", "/users/me", **acting)
+    answer = await node.nobody().ask("GET", "/users/me", **acting)
     assert (answer.status, answer.body["reason"]) == (401, "token_missing")
 
 
 async def test_with_authentication_off_x_user_id_says_who_asks(cluster: Cluster) -> None:
     node = await cluster.node(auth="off", jwt_secret="")
-    answer = await Nobody(node).ask("GET", "/users/me", headers={"X-User-Id": "7"})
+    answer = await node.nobody().ask("GET", "/users/me", headers={"X-User-Id": "7"})
     assert (answer.status, answer.body["id"]) == (200, 7)
     for named in ({}, {"X-User-Id": "07"}, {"X-User-Id": "x"}, {"X-User-Id": "0"}):
-        answer = await Nobody(node).ask("GET", "/users/me", headers=named)
+        answer = await node.nobody().ask("GET", "/users/me", headers=named)
         assert (answer.status, answer.body["reason"]) == (401, "token_missing")
 
 
@@ -202,10 +195,12 @@ async def test_a_page_of_a_listed_origin_may_ask_and_read(cluster: Cluster) -> N
     friend, enemy = "https://chat.example.org", "https://evil.example"
     node = await cluster.node(allowed_origins=(friend,))
     for path in ("/conversations", "/conversations/x/messages"):
-        answer = await Nobody(node).ask("OPTIONS", path, headers={"Origin": friend, **PREFLIGHT})
+        answer = await node.nobody().ask("OPTIONS", path, headers={"Origin": friend, **PREFLIGHT})
         assert (answer.status, answer.text) == (204, "")
         assert answer.headers["Access-Control-Allow-Origin"] == friend
-        assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
+        assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(
+            answer.headers["Access-Control-Allow-Methods"].split(", ")
+        )
         allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
         assert {"authorization", "content-type", "idempotency-key"} <= set(allowed)
         assert "Access-Control-Allow-Credentials" not in answer.headers
@@ -217,15 +212,17 @@ async def test_a_page_of_a_listed_origin_may_ask_and_read(cluster: Cluster) -> N
         for origin in (enemy, "null", friend + ".evil.example"):
             answer = await client.ask("GET", path, headers={"Origin": origin})
             assert (answer.status, "Access-Control-Allow-Origin" in answer.headers) == (status, False)
-    answer = await Nobody(node).ask("OPTIONS", "/conversations", headers={"Origin": enemy, **PREFLIGHT})
+    answer = await node.nobody().ask("OPTIONS", "/conversations", headers={"Origin": enemy, **PREFLIGHT})
     assert (answer.status, "Access-Control-Allow-Origin" in answer.headers) == (403, False)
 
 
 async def test_every_answer_carries_the_headers_that_guard(stage: Stage, node: Node) -> None:
     (ann,) = stage.people(1)
     client = node.client(ann)
-    answers = [await client.ask("GET", path) for path in ("/users/me", "/nothing", "/conversations/x", "//stats", "//healthz")]
-    answers += [await client.ask("PUT", "/conversations"), await Nobody(node).ask("GET", "/users/me")]
+    answers = [
+        await client.ask("GET", path) for path in ("/users/me", "/nothing", "/conversations/x", "//stats", "//healthz")
+    ]
+    answers += [await client.ask("PUT", "/conversations"), await node.nobody().ask("GET", "/users/me")]
     answers += [await client.ask("DELETE", f"/conversations/{await client.group()}"), await client.ask("GET", "//ws/1")]
     assert [answer.status for answer in answers] == [200, 404, 422, 200, 200, 405, 401, 204, 426]
     for answer in answers:
@@ -234,72 +231,3 @@ async def test_every_answer_carries_the_headers_that_guard(stage: Stage, node: N
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
-
-
-async def test_stats_count_this_node_and_the_cluster(cluster: Cluster) -> None:
-    one, two = await cluster.node(), await cluster.node()
-    tea = await one.client(1).group(2)
-    assert await _stats(one) == {
-        "online_users": 0,
-        "total_connections": 0,
-        "active_conversations": 0,
-        "cluster": {"nodes": 2, "online_users": 0, "total_connections": 0, "active_conversations": 0},
-    }
-    phones = [await one.phone(1), await one.phone(1), await two.phone(2)]
-    for node in (one, two):  # what the other one counts is told every few seconds
-        await node.context.node.bus.tell_figures(node.context.node.figures())
-    cluster_wide = {"nodes": 2, "online_users": 2, "total_connections": 3, "active_conversations": 1}
-    for node, users, devices in ((one, 1, 2), (two, 1, 1)):
-        figures = {"online_users": users, "total_connections": devices, "active_conversations": 1}
-        assert await _stats(node) == {**figures, "cluster": cluster_wide}
-    assert tea
-    for phone in phones:
-        await phone.socket.close()
-    await one.emptied()
-    assert (await _stats(one))["total_connections"] == 0
-
-
-async def _stats(node: Node) -> Any:
-    answer = await Nobody(node).ask("GET", "//stats")
-    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
-    return answer.body
-
-
-async def test_health_needs_no_token(node: Node) -> None:
-    answer = await Nobody(node).ask("GET", "//healthz")
-    assert (answer.status, answer.body) == (200, {"status": "ok"})
-    answer = await Nobody(node).ask("GET", "//readyz")
-    assert (answer.status, answer.body) == (200, {"status": "ready", "database": "ok", "bus": "ok"})
-
-
-async def test_a_bus_that_is_away_is_only_told(cluster: Cluster) -> None:
-    node = await cluster.node(redis_url="unix:///nowhere/redis.sock")
-    answer = await Nobody(node).ask("GET", "//readyz")
-    assert (answer.status, answer.body) == (200, {"status": "ready", "database": "ok", "bus": "degraded"})
-    phone = await node.phone(1)
-    assert (await phone.ask("ping"))["type"] == "pong"
-    assert (await node.client(1).get("/users/me"))[0] == 200
-
-
-async def test_a_database_that_is_away_is_unavailable_and_not_ready(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from messenger.store import session
-
-    node = await cluster.node()
-    phone = await node.phone(1)
-    monkeypatch.setattr(session, "ACQUIRE_S", 0.1)
-    pool = node.context.duties._store._pool
-    held = [await pool.acquire() for _ in range(session.POOL_SIZE)]
-    try:
-        answer = await Nobody(node).ask("GET", "//readyz")
-        assert (answer.status, answer.body) == (503, {"status": "unready", "database": "away", "bus": "ok"})
-        assert told(await node.client(1).ask("GET", "/conversations"))[:2] == (503, "unavailable")
-        told_phone = await phone.answer("message.read", message_id="01890000-0000-7000-8000-000000000000")
-        assert (told_phone["type"], told_phone["code"]) == ("error", "unavailable")
-        assert await node.knock(bearer=token(2, SECRET)) == (1013, "overloaded")
-    finally:
-        for connection in held:
-            await pool.release(connection)
-    assert (await phone.ask("message.read", message_id="01890000-0000-7000-8000-000000000000"))["code"] == "message_not_found"
-    assert aiohttp.ClientSession is not None

@@ -54,6 +54,10 @@ class Node:
         """Somebody's REST calls."""
         return Client(self.session, self.origin, token(user_id, SECRET, **claims))
 
+    def nobody(self) -> Client:
+        """REST calls without a token."""
+        return Client(self.session, self.origin, None)
+
     async def phone(self, user_id: int, device: str = "", **claims: Any) -> Phone:
         """A connected device of somebody, greeted."""
         return await self._stack.enter_async_context(self.phone_for_a_while(user_id, device, **claims))

@@ -113,10 +113,10 @@ class Answer:
 class Client:
     """REST on one person's behalf. Each call gives status and body."""
 
-    def __init__(self, session: aiohttp.ClientSession, origin: str, bearer: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, origin: str, bearer: str | None) -> None:
         self._session = session
         self._origin = origin
-        self._headers = {"Authorization": f"Bearer {bearer}"}
+        self._headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """One request as it stands, below the API's prefix unless the path begins elsewhere (`//stats`)."""
