@@ -1,11 +1,13 @@
-"""/conversations: made, listed, shown, changed, deleted; and what the phones of those in it hear."""
+"""Conversations over REST: made, listed, changed, deleted; and what phones hear of it."""
 
+import base64
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
 from tests.support.node import Cluster, Node, Stage, node_of_stage, stage_with
-from tests.support.people import A_UUID7, Client, Frame, Phone, entry, group
+from tests.support.people import A_TIME, A_UUID7, Client, Frame, entry
 
 stage = stage_with()
 node = node_of_stage()
@@ -13,268 +15,286 @@ node = node_of_stage()
 NOBODYS = "01890000-0000-7000-8000-000000000000"
 
 
-def problem(status: int, title: str, code: str, message: str, **more: Any) -> tuple[int, Frame]:
-    told = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": message,
-        "code": code,
-        "message": message,
-    }
-    return status, {**told, **more}
+def problem(status: int, code: str, message: str, **more: Any) -> tuple[int, Frame]:
+    title = HTTPStatus(status).phrase
+    told = {"type": "about:blank", "title": title, "status": status, "detail": message, "code": code}
+    return status, {**told, "message": message, **more}
 
 
-NOT_IN = problem(404, "Not Found", "not_participant", "Not a participant of this conversation")
+NOT_IN = problem(404, "not_participant", "Not a participant of this conversation")
+
+
+def tea(maker: int, **more: Any) -> Frame:
+    """A group as its maker sees it, with everything that is not said as it is at first."""
+    return {
+        "id": A_UUID7, "type": "group", "title": "Tea", "metadata": {}, "created_by": maker, "created_at": A_TIME,
+        "updated_at": A_TIME, "first_seq": 1, "last_seq": 0, "last_change": 0, "history": "all", "participant_count": 1,
+        "my_role": "admin", **more,
+    }  # fmt: skip
 
 
 def shared(conversation: Frame) -> Frame:
-    """As everybody sees it."""
-    return {name: value for name, value in conversation.items() if name != "my_role"}
+    """A conversation as an event tells it to everybody."""
+    return {name: value for name, value in conversation.items() if name != "my_role"} | {"first_seq": 1}
 
 
-async def test_a_conversation_is_made_and_everybody_hears_of_it(stage: Stage, node: Node) -> None:
+async def listed(client: Client, **query: Any) -> tuple[list[str], str | None]:
+    """The ids of a page, and the next cursor."""
+    status, page = await client.get("/conversations", params=query)
+    assert (status, set(page)) == (200, {"conversations", "next_cursor"})
+    return [item["id"] for item in page["conversations"]], page["next_cursor"]
+
+
+@pytest.mark.parametrize("kind", ["direct", "group", "announcement"])
+async def test_each_type_is_made_and_everybody_hears_of_it(stage: Stage, node: Node, kind: str) -> None:
     ann, ben = stage.people(2)
-    one, two = await node.phone(ann), await node.phone(ben)
-    body = {
-        "type": "group",
-        "title": "Tea",
-        "participant_ids": [ben, ann, ben],
-        "metadata": {"a": [1]},
-        "history": "joined",
-    }
-    status, told = await node.client(ann).post("/conversations", body)
-    expected = group(A_UUID7, ann, metadata={"a": [1]}, history="joined", participant_count=2)
-    assert (status, told) == (201, expected)
-    for phone, role in ((one, "admin"), (two, "member")):
-        assert await phone.hear("conversation.created") == {
-            "type": "conversation.created",
-            "conversation_id": told["id"],
-            "conversation": {**told, "my_role": role},
-        }
+    phones = [await node.phone(user) for user in (ann, ann, ben)]
+    said = {"type": kind, "title": "Tea", "metadata": {"leaf": ["green"]}, "history": "joined"}
+    status, made = await node.client(ann).post("/conversations", {**said, "participant_ids": [ben, ann, ben]})
+    expected = tea(ann, participant_count=2, **said)
+    assert (status, made) == (201, expected)
+    for phone, role in zip(phones, ("admin", "admin", "member"), strict=True):
+        told = {"conversation_id": made["id"], "conversation": {**made, "my_role": role}}
+        assert await phone.hear("conversation.created") == {"type": "conversation.created", **told}
+        assert await phone.unheard() == []
+    assert await node.client(ben).get(f"/conversations/{made['id']}") == (200, {**made, "my_role": "member"})
+    assert await stage.log_of(made["id"]) == []
+
+
+async def test_a_second_direct_conversation_of_a_pair_is_the_first(stage: Stage, node: Node) -> None:
+    ann, ben = stage.people(2)
+    said = {"type": "direct", "participant_ids": [ben]}
+    status, first = await node.client(ann).post("/conversations", {**said, "title": "Us"})
+    phones = [await node.phone(ann), await node.phone(ben)]
+    again = {"type": "direct", "participant_ids": [ben], "title": "We", "metadata": {"a": 1}, "history": "joined"}
+    assert (status, await node.client(ann).post("/conversations", again)) == (201, (200, first))
+    other_way = {"type": "direct", "participant_ids": [ann]}
+    assert await node.client(ben).post("/conversations", other_way) == (200, {**first, "my_role": "member"})
+    for phone in phones:
         assert await phone.unheard() == []
 
 
-async def test_what_is_not_said_has_its_default(stage: Stage, node: Node) -> None:
-    (ann,) = stage.people(1)
-    status, told = await node.client(ann).post("/conversations", {"type": "announcement", "participant_ids": []})
-    assert (status, told) == (201, group(A_UUID7, ann, type="announcement", title=None))
-
-
-async def test_a_direct_conversation_is_one_for_each_pair(stage: Stage, node: Node) -> None:
+async def test_a_direct_conversation_is_with_one_other(stage: Stage, node: Node) -> None:
     ann, ben, cyd = stage.people(3)
-    status, first = await node.client(ann).post("/conversations", {"type": "direct", "participant_ids": [ben]})
-    assert (status, first) == (201, group(A_UUID7, ann, type="direct", title=None, participant_count=2))
-    again = await node.client(ann).post(
-        "/conversations", {"type": "direct", "participant_ids": [ann, ben], "title": "x"}
+    client = node.client(ann)
+    refusal = problem(422, "invalid_frame", "participant_ids must name one other user", field="participant_ids")
+    for others in ([ann], [], [ben, cyd]):
+        assert await client.post("/conversations", {"type": "direct", "participant_ids": others}) == refusal
+    assert await listed(client) == ([], None)
+
+
+async def test_a_wrong_field_is_named_and_an_absent_one_has_its_default(stage: Stage, node: Node) -> None:
+    (ann,) = stage.people(1)
+    client, good = node.client(ann), {"type": "group", "participant_ids": []}
+    for field, value in (("type", "room"), ("participant_ids", [0]), ("title", "\x00"), ("history", "none")):
+        status, told = await client.post("/conversations", {**good, field: value})
+        assert (status, told["code"], told["field"]) == (422, "invalid_frame", field)
+    assert await listed(client) == ([], None)
+    assert await client.post("/conversations", {**good, "colour": "green"}) == (201, tea(ann, title=None))
+
+
+async def test_unknown_users_are_made_or_refused_as_it_is_set(cluster: Cluster, oracle: Any) -> None:
+    ann, ben, cyd, dee = 1, 2, 3, 4
+    open_, strict = await cluster.node(), await cluster.node(unknown_users="refuse")
+    await open_.client(ann).group(ben)
+    body = {"type": "group", "participant_ids": [ben, cyd]}
+    refusal = problem(404, "user_not_found", "User not found")
+    assert await strict.client(ann).post("/conversations", body) == refusal
+    told = await strict.client(ann).post("/conversations", {**body, "participant_ids": [ben]})
+    assert told == (201, tea(ann, title=None, participant_count=2))
+    made = await open_.client(ann).group(cyd)
+    assert await strict.client(ann).post(f"/conversations/{made}/participants", {"user_ids": [cyd, dee]}) == refusal
+    rows = await oracle.fetch("select id from messenger.users order by id")
+    assert [row["id"] for row in rows] == [ann, ben, cyd]
+
+
+async def test_where_only_the_service_starts_nobody_else_does(cluster: Cluster) -> None:
+    client = (await cluster.node(who_starts="service")).client(1)
+    for kind in ("direct", "group", "announcement"):
+        told = await client.post("/conversations", {"type": kind, "participant_ids": [2]})
+        assert told == problem(403, "forbidden", "Only the host application makes conversations")
+    assert await listed(client) == ([], None)
+
+
+async def test_the_list_says_exactly_this(stage: Stage, node: Node) -> None:
+    ann, ben = stage.people(2)
+    client = node.client(ann)
+    older, newer = await client.group(ben), await client.group(ben, title="Milk", history="joined")
+    said = await node.client(ben).send(older, "é", mentions=[ann], attachments=[{"url": "/a"}], metadata={"a": [1.5]})
+    everything = {"level": "all", "muted_until": None, "push_enabled": True, "email_enabled": False}
+    await stage.oracle.execute(
+        "insert into messenger.notification_settings values ($1, $2, 'mentions', '2030-01-01', false, true)", newer, ann
     )
-    assert again == (200, first)
-    from_the_other_side = await node.client(ben).post("/conversations", {"type": "direct", "participant_ids": [ann]})
-    assert from_the_other_side == (200, {**first, "my_role": "member"})
-    status, other = await node.client(ann).post("/conversations", {"type": "direct", "participant_ids": [cyd]})
-    assert (status, other["id"] == first["id"]) == (201, False)
+    quiet = {"level": "mentions", "muted_until": "2030-01-01T00:00:00Z", "push_enabled": False, "email_enabled": True}
+    one = tea(ann, id=older, participant_count=2, last_seq=1, last_change=1)
+    one |= {"last_message": said, "last_read_seq": 0, "unread_count": 1, "notification": everything}
+    two = tea(ann, id=newer, title="Milk", history="joined", participant_count=2)
+    two |= {"last_message": None, "last_read_seq": 0, "unread_count": 0, "notification": quiet}
+    assert await client.get("/conversations") == (200, {"conversations": [one, two], "next_cursor": None})
+    await client.post(f"/messages/{said['id']}/read")
+    one |= {"last_read_seq": 1, "unread_count": 0}
+    await client.delete(f"/messages/{said['id']}")
+    _, page = await client.get("/conversations")
+    gone = entry(older, 1, ben, None, change=2, deleted_at=A_TIME, created_at=said["created_at"])
+    assert page["conversations"][0] == {**one, "last_change": 2, "last_message": gone}
+
+
+async def test_the_latest_activity_stands_first(stage: Stage, node: Node) -> None:
+    client = node.client(*stage.people(1))
+    one, two, three = [await client.group() for _ in range(3)]
+    assert (await listed(client))[0] == [three, two, one]
+    message = await client.send(one, "x")
+    assert (await listed(client))[0] == [one, three, two]
+    await client.patch(f"/conversations/{two}", {"title": "Milk"})
+    assert (await listed(client))[0] == [two, one, three]
+    await client.patch(f"/messages/{message['id']}", {"content": "y"})
+    assert (await listed(client))[0] == [one, two, three]
+    await client.post(f"/messages/{message['id']}/read")
+    assert (await listed(client))[0] == [one, two, three]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7])
+async def test_pages_are_complete_without_repeats_even_of_one_moment(stage: Stage, node: Node, limit: int) -> None:
+    (ann,) = stage.people(1)
+    client = node.client(ann)
+    made = [await client.group() for _ in range(7)]
+    # Four share a microsecond: the id decides.
+    await stage.oracle.execute(
+        "update messenger.conversation_heads set active_at = '2024-02-29 12:00:00.123457+00' where conversation_id = any($1)",
+        made[1:5],
+    )
+    expected = [made[6], made[5], made[0], *sorted(made[1:5], reverse=True)]
+    assert await listed(client) == (expected, None)
+    found, cursor = await listed(client, limit=limit)
+    while cursor is not None:
+        page, cursor = await listed(client, limit=limit, cursor=cursor)
+        assert 1 <= len(page) <= limit
+        found += page
+    assert found == expected
+
+
+async def test_what_moves_to_the_front_meanwhile_repeats_nothing(stage: Stage, node: Node) -> None:
+    client = node.client(*stage.people(1))
+    made = [await client.group() for _ in range(6)]
+    first, cursor = await listed(client, limit=2)
+    assert first == [made[5], made[4]]
+    await client.send(made[5], "seen already")
+    await client.send(made[1], "not seen yet")
+    await client.group()
+    second, cursor = await listed(client, limit=2, cursor=cursor)
+    third, cursor = await listed(client, limit=2, cursor=cursor)
+    assert (second, third, cursor) == ([made[3], made[2]], [made[0]], None)
+
+
+def _b64(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    "cursor",
     [
-        ({"type": "direct", "participant_ids": []}, "participant_ids"),
-        ({"type": "direct", "participant_ids": ["ME"]}, "participant_ids"),
-        ({"type": "direct", "participant_ids": [1, 2, 3]}, "participant_ids"),
-        ({"type": "room", "participant_ids": [1]}, "type"),
-        ({"type": "Group", "participant_ids": [1]}, "type"),
-        ({"type": None, "participant_ids": [1]}, "type"),
-        ({"participant_ids": [1]}, "type"),
-        ({"type": "group"}, "participant_ids"),
-        ({"type": "group", "participant_ids": None}, "participant_ids"),
-        ({"type": "group", "participant_ids": [0]}, "participant_ids"),
-        ({"type": "group", "participant_ids": ["1"]}, "participant_ids"),
-        ({"type": "group", "participant_ids": [2**53]}, "participant_ids"),
-        ({"type": "group", "participant_ids": list(range(1, 1002))}, "participant_ids"),
-        ({"type": "group", "participant_ids": [], "title": 7}, "title"),
-        ({"type": "group", "participant_ids": [], "title": "x" * 201}, "title"),
-        ({"type": "group", "participant_ids": [], "title": "\x00"}, "title"),
-        ({"type": "group", "participant_ids": [], "title": "\ud800"}, "title"),
-        ({"type": "group", "participant_ids": [], "metadata": []}, "metadata"),
-        ({"type": "group", "participant_ids": [], "metadata": {"\x00": 1}}, "metadata"),
-        ({"type": "group", "participant_ids": [], "history": "none"}, "history"),
+        "", "x", "é", "====", "null", _b64("1"), _b64("1:x"), _b64(f"x:{NOBODYS}"), _b64(f"{9**99}:{NOBODYS}"),
+        _b64(f"-{10**18}:{NOBODYS}"), _b64("9" * 5000), base64.urlsafe_b64encode(b"\xff\xfe").decode(),
     ],
-    ids=lambda value: str(value)[:60].encode("ascii", "backslashreplace").decode(),
-)
-async def test_what_makes_no_conversation_is_refused_by_name(stage: Stage, node: Node, body: Frame, field: str) -> None:
-    (ann,) = stage.people(1)
-    if body.get("participant_ids") == ["ME"]:
-        body = {**body, "participant_ids": [ann]}
-    status, told = await node.client(ann).post("/conversations", body)
-    assert (status, told["code"], told["field"]) == (422, "invalid_frame", field)
-    assert (await node.client(ann).get("/conversations"))[1]["conversations"] == []
+    ids=lambda cursor: ascii(cursor)[:20],
+)  # fmt: skip
+async def test_a_cursor_that_is_none_of_ours_is_refused(stage: Stage, node: Node, cursor: str) -> None:
+    told = await node.client(*stage.people(1)).get("/conversations", params={"cursor": cursor})
+    assert told == problem(422, "invalid_frame", "cursor is none of ours", field="cursor")
 
 
-async def test_who_may_start_and_with_whom_is_a_setting(cluster: Cluster, oracle: Any) -> None:
-    closed = await cluster.node(who_starts="service")
-    status, told = await closed.client(1).post("/conversations", {"type": "group", "participant_ids": []})
-    assert (status, told["code"]) == (403, "forbidden")
-    known = await cluster.node(unknown_users="refuse")
-    for body in ({"type": "group", "participant_ids": [7]}, {"type": "direct", "participant_ids": [7]}):
-        assert await known.client(1).post("/conversations", body) == problem(
-            404, "Not Found", "user_not_found", "User not found"
-        )
-    assert await oracle.fetchval("select count(*) from messenger.conversations") == 0
-    await oracle.execute("insert into messenger.users (id) values (7)")
-    assert (await known.client(1).post("/conversations", body))[0] == 201
-
-
-async def test_one_is_shown_as_its_participant_sees_it(stage: Stage, node: Node) -> None:
-    ann, ben, eve = stage.people(3)
-    tea = await node.client(ann).group(ben)
-    await node.client(ann).send(tea, "hello")
-    expected = group(tea, ann, participant_count=2, last_seq=1, last_change=1)
-    assert await node.client(ann).get(f"/conversations/{tea}") == (200, expected)
-    assert await node.client(ben).get(f"/conversations/{tea.upper()}") == (200, {**expected, "my_role": "member"})
-    for conversation_id in (tea, NOBODYS):
-        assert await node.client(eve).get(f"/conversations/{conversation_id}") == NOT_IN
-
-
-@pytest.mark.parametrize("named", ["x", "7", NOBODYS[:-1], NOBODYS.replace("-", ""), NOBODYS + "%00", "..%2f"])
-async def test_an_id_that_is_none_is_told_so_on_every_path(stage: Stage, node: Node, named: str) -> None:
-    (ann,) = stage.people(1)
-    client, body = node.client(ann), {"content": "x", "title": "x", "user_ids": [1], "role": "admin"}
-    invalid = problem(
-        422,
-        "Unprocessable Entity",
-        "invalid_conversation_id",
-        "Invalid conversation_id format",
-        field="conversation_id",
+async def test_a_limit_is_a_whole_number_of_at_least_1(stage: Stage, node: Node) -> None:
+    client = node.client(*stage.people(1))
+    for limit in ("0", "-1", "1.0", "", "x", "٧", "9" * 17):
+        told = await client.get("/conversations", params={"limit": limit})
+        assert told == problem(422, "invalid_frame", "limit must be an integer of at least 1", field="limit")
+    assert await client.get("/conversations?limit=9007199254740991") == (
+        200,
+        {"conversations": [], "next_cursor": None},
     )
-    for method, path in (
-        ("GET", ""),
-        ("PATCH", ""),
-        ("DELETE", ""),
-        ("GET", "/messages"),
-        ("POST", "/messages"),
-        ("GET", "/participants"),
-        ("POST", "/participants"),
-        ("PATCH", "/participants/1"),
-        ("DELETE", "/participants/me"),
+
+
+async def test_an_admin_changes_title_and_metadata_and_everybody_hears_it(stage: Stage, node: Node) -> None:
+    ann, ben = stage.people(2)
+    client = node.client(ann, name="Ann")
+    made = await client.group(ben, metadata={"leaf": "green"})
+    phones = [await node.phone(ann), await node.phone(ben)]
+    expected = tea(ann, id=made, participant_count=2)
+    for number, (body, title, metadata, content, named) in enumerate(
+        [
+            ({"title": "Milk"}, "Milk", {"leaf": "green"}, "Ann changed the title to Milk", {"title": "Milk"}),
+            ({"metadata": {}}, "Milk", {}, "Ann changed the conversation", {}),
+            ({"title": None}, None, {}, "Ann removed the title", {"title": None}),
+            ({"title": "%s", "metadata": {"a": 1}}, "%s", {"a": 1}, "Ann changed the title to %s", {"title": "%s"}),
+        ],
+        start=1,
     ):
-        assert await client.call(method, f"/conversations/{named}{path}", body) == invalid, (method, path)
+        status, told = await client.patch(f"/conversations/{made}", body)
+        expected |= {"title": title, "metadata": metadata, "last_seq": number, "last_change": number}
+        assert (status, told) == (200, expected)
+        assert told["updated_at"] > told["created_at"]
+        system = {"message_type": "system", "metadata": {"event": "conversation.updated", "by": ann, **named}}
+        for phone in phones:
+            assert await phone.hear("conversation.updated") == {
+                "type": "conversation.updated", "conversation_id": made, "seq": number, "change": number,
+                "conversation": shared(told), "data": entry(made, number, ann, content, **system),
+            }  # fmt: skip
+    for body in ({}, {"colour": "green"}):
+        refusal = problem(422, "invalid_frame", "title must be given, or metadata", field="title")
+        assert await client.patch(f"/conversations/{made}", body) == refusal
+    assert await client.get(f"/conversations/{made}") == (200, told)
 
 
-class Room:
-    """Ann's group with Ben, and a phone of each."""
+async def test_nobody_but_an_admin_changes_or_deletes_a_conversation(stage: Stage, node: Node) -> None:
+    ann, ben, cyd, eve = stage.people(4)
+    made = await node.client(ann).group(ben, cyd)
+    await node.client(ann).patch(f"/conversations/{made}/participants/{cyd}", {"role": "observer"})
+    phone, path = await node.phone(ann), f"/conversations/{made}"
+    for user in (ben, cyd):
+        told = await node.client(user).patch(path, {"title": "Milk"})
+        assert told == problem(403, "forbidden", "Only admins can change a conversation")
+        told = await node.client(user).delete(path)
+        assert told == problem(403, "forbidden", "Only admins can delete a conversation")
+    stranger = node.client(eve)
+    for where in (path, f"/conversations/{NOBODYS}"):
+        assert await stranger.get(where) == NOT_IN
+        assert await stranger.patch(where, {"title": "Milk"}) == NOT_IN
+        assert await stranger.delete(where) == NOT_IN
+    assert await phone.unheard() == []
+    assert (await node.client(ann).get(path))[1]["title"] == "Tea"
 
-    def __init__(self, ann: Client, ben: Client, tea: str, phones: tuple[Phone, Phone]) -> None:
-        self.ann = ann
-        self.ben = ben
-        self.tea = tea
-        self.path = f"/conversations/{tea}"
-        self.phones = phones
 
-    async def heard(self, type_: str) -> Frame:
-        """The event that both have heard alike, and nothing beside it."""
-        first, second = [await phone.hear(type_) for phone in self.phones]
-        assert first == second
-        assert [await phone.unheard() for phone in self.phones] == [[], []]
-        return first
-
-
-@pytest.fixture
-async def room(stage: Stage, node: Node) -> Room:
+async def test_a_deleted_conversation_is_gone_for_everybody(stage: Stage, node: Node) -> None:
     ann, ben = stage.people(2)
-    tea = await node.client(ann, name="Ann").group(ben)
-    phones = (await node.phone(ann), await node.phone(ben))
-    return Room(node.client(ann), node.client(ben), tea, phones)
+    client = node.client(ann)
+    made = await client.group(ben)
+    message = await client.send(made, "x")
+    phones = [await node.phone(user) for user in (ann, ann, ben)]
+    assert await client.delete(f"/conversations/{made}") == (204, None)
+    for phone in phones:
+        told = {"type": "conversation.deleted", "conversation_id": made, "conversation": None}
+        assert await phone.hear("conversation.deleted") == told
+        assert await phone.unheard() == []
+    for user in (ann, ben):
+        other = node.client(user)
+        assert await other.get(f"/conversations/{made}") == NOT_IN
+        assert await other.get(f"/conversations/{made}/messages") == NOT_IN
+        assert await other.delete(f"/conversations/{made}") == NOT_IN
+        assert (await other.patch(f"/messages/{message['id']}", {"content": "y"}))[1]["code"] == "message_not_found"
+        assert await listed(other) == ([], None)
+    assert await stage.log_of(made) == []
 
 
-async def test_a_new_title_is_one_change_one_message_and_one_event(room: Room) -> None:
-    ann = room.phones[0].user_id
-    status, told = await room.ann.patch(room.path, {"title": "Milk", "metadata": {"b": 2}})
-    expected = group(room.tea, ann, title="Milk", metadata={"b": 2}, participant_count=2, last_seq=1, last_change=1)
-    assert (status, told) == (200, expected)
-    assert told["updated_at"] > told["created_at"]
-    metadata = {"event": "conversation.updated", "by": ann, "title": "Milk"}
-    assert await room.heard("conversation.updated") == {
-        "type": "conversation.updated",
-        "conversation_id": room.tea,
-        "conversation": shared(told),
-        "seq": 1,
-        "change": 1,
-        "data": entry(room.tea, 1, ann, "Ann changed the title to Milk", message_type="system", metadata=metadata),
-    }
-
-
-async def test_a_title_may_go_and_metadata_changes_alone(room: Room) -> None:
-    status, told = await room.ann.patch(room.path, {"title": None})
-    assert (status, told["title"], told["metadata"]) == (200, None, {})
-    assert (await room.heard("conversation.updated"))["data"]["content"] == "Ann removed the title"
-    status, told = await room.ann.patch(room.path, {"metadata": {"a": 1}})
-    assert (status, told["title"], told["metadata"], told["last_change"]) == (200, None, {"a": 1}, 2)
-    assert (await room.heard("conversation.updated"))["data"]["content"] == "Ann changed the conversation"
-
-
-@pytest.mark.parametrize(
-    "body", [{}, {"type": "direct"}, {"title": 7}, {"title": "x" * 201}, {"metadata": None}], ids=str
-)
-async def test_a_change_of_nothing_or_to_nonsense_is_refused(room: Room, body: Frame) -> None:
-    status, told = await room.ann.patch(room.path, body)
-    assert (status, told["code"]) == (422, "invalid_frame")
-    assert [await phone.unheard() for phone in room.phones] == [[], []]
-
-
-async def test_only_an_admin_changes_or_deletes(room: Room, stage: Stage, node: Node) -> None:
-    (eve,) = stage.people(1)
-    for method, body in (("PATCH", {"title": "x"}), ("DELETE", None)):
-        status, told = await room.ben.call(method, room.path, body)
-        assert (status, told["code"]) == (403, "forbidden")
-        for path in (room.path, f"/conversations/{NOBODYS}"):
-            assert await node.client(eve).call(method, path, body) == NOT_IN
-    assert (await room.ann.get(room.path))[1]["last_change"] == 0
-
-
-async def test_a_deleted_conversation_is_gone_for_everybody(room: Room, stage: Stage) -> None:
-    await room.ann.send(room.tea, "hello")
-    for phone in room.phones:
-        await phone.ask("subscribe", conversation_id=room.tea)
-        await phone.hear("message.new")
-    assert await room.ann.delete(room.path) == (204, None)
-    assert await room.heard("conversation.deleted") == {
-        "type": "conversation.deleted",
-        "conversation_id": room.tea,
-        "conversation": None,
-    }
-    for client in (room.ann, room.ben):
-        assert await client.get(room.path) == NOT_IN
-        assert await client.delete(room.path) == NOT_IN
-        assert (await client.get("/conversations"))[1]["conversations"] == []
-    assert (await room.phones[1].ask("message.send", conversation_id=room.tea, content="x"))[
-        "code"
-    ] == "not_participant"
-    assert await stage.oracle.fetch("select from messenger.messages where conversation_id = $1", room.tea) == []
-
-
-async def test_deleting_a_direct_conversation_is_leaving_it_and_making_it_is_coming_back(
-    stage: Stage, node: Node
-) -> None:
+async def test_deleting_a_direct_conversation_only_leaves_it(stage: Stage, node: Node) -> None:
     ann, ben = stage.people(2)
-    one, two = await node.phone(ann), await node.phone(ben)
     _, made = await node.client(ann).post("/conversations", {"type": "direct", "participant_ids": [ben]})
-    path = f"/conversations/{made['id']}"
-    for phone in (one, two):
-        await phone.hear("conversation.created")
-    await node.client(ann).send(made["id"], "hello")
+    path, phones = f"/conversations/{made['id']}", [await node.phone(ann), await node.phone(ben)]
     assert await node.client(ben).delete(path) == (204, None)
-    assert await node.client(ben).get(path) == NOT_IN
-    for phone in (one, two):
+    for phone in phones:
         gone = await phone.hear("participant.removed")
-        assert (gone["user_id"], gone["by"], gone["change"]) == (ben, ben, 2)
-    assert (await node.client(ann).get(path))[1]["participant_count"] == 1
-    await two.unheard()
-    status, back = await node.client(ben).post("/conversations", {"type": "direct", "participant_ids": [ann]})
-    assert (status, back["id"], back["last_change"], back["participant_count"]) == (200, made["id"], 3, 2)
-    created = await two.hear("conversation.created")
-    assert created["conversation"] == {**back, "last_seq": 2, "last_change": 2}
-    for phone in (one, two):
-        came = await phone.hear("participant.added")
-        assert (came["user_id"], came["by"], came["change"], came["role"]) == (ben, ben, 3, "member")
-    history = (await node.client(ben).get(f"{path}/messages"))[1]["messages"]
-    assert [item["seq"] for item in history] == [1, 2, 3]
+        assert (gone["conversation_id"], gone["user_id"], gone["by"], gone["change"]) == (made["id"], ben, ben, 1)
+        assert await phone.unheard() == []
+    assert await node.client(ben).get(path) == NOT_IN
+    assert await node.client(ben).delete(path) == NOT_IN
+    left = {**made, "participant_count": 1, "last_seq": 1, "last_change": 1}
+    assert await node.client(ann).get(path) == (200, left)

@@ -1,11 +1,12 @@
-"""/conversations/{id}/participants: who is in it, who comes, goes and has which role; told live to everybody in it."""
+"""Who takes part, over REST: let in, given a role, removed, gone and back; and what phones hear of it."""
 
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
-from tests.support.node import Cluster, Node, Stage, node_of_stage, stage_with
-from tests.support.people import A_TIME, Frame, Phone, entry
+from tests.support.node import Node, Stage, node_of_stage, stage_with
+from tests.support.people import A_TIME, A_UUID7, Client, Frame, Phone, entry
 
 stage = stage_with()
 node = node_of_stage()
@@ -13,238 +14,270 @@ node = node_of_stage()
 NOBODYS = "01890000-0000-7000-8000-000000000000"
 
 
-def seat(user_id: int, **more: Any) -> Frame:
-    """A participant as a list names him."""
-    shown = {"user_id": user_id, "name": f"User {user_id}", "avatar_url": None, "role": "member", "online": False}
-    return {**shown, "last_seen_at": None, "last_read_seq": 0, **more}
+def problem(status: int, code: str, message: str, **more: Any) -> tuple[int, Frame]:
+    title = HTTPStatus(status).phrase
+    told = {"type": "about:blank", "title": title, "status": status, "detail": message, "code": code}
+    return status, {**told, "message": message, **more}
+
+
+NOT_IN = problem(404, "not_participant", "Not a participant of this conversation")
+NO_SUCH = problem(404, "user_not_found", "Not a participant of this conversation")
+
+
+def seat(user_id: int, role: str = "member", **more: Any) -> Frame:
+    told = {"user_id": user_id, "name": f"User {user_id}", "avatar_url": None, "role": role, "online": False}
+    return {**told, "last_seen_at": None, "last_read_seq": 0, **more}
+
+
+def moved(event: str, conversation_id: str, number: int, user_id: int, role: str, by: int, content: str) -> Frame:
+    """The event of somebody's coming, going or new role, of people who have no name of their own."""
+    named = {"user_id": user_id, "name": f"User {user_id}", "role": role, "by": by}
+    system = {"message_type": "system", "metadata": {"event": event, **named}}
+    numbers = {"conversation_id": conversation_id, "seq": number, "change": number}
+    return {"type": event, **numbers, **named, "data": entry(conversation_id, number, by, content, **system)}
 
 
 class Room:
-    """Ann, its admin, and Ben in a group, with a phone each; Cyd and Dan stand outside, Cyd with a phone."""
+    """Ann, its admin, and Ben in a group with a phone each; Dee and Eve have one too and are strangers."""
 
-    def __init__(self, node: Node, ids: list[int], tea: str, phones: list[Phone]) -> None:
+    def __init__(self, stage: Stage, node: Node, ids: list[int], tea: str, phones: list[Phone]) -> None:
+        self.stage = stage
         self.node = node
-        self.ann_id, self.ben_id, self.cyd_id, self.dan_id = ids
-        self.ann, self.ben, self.cyd, self.dan = [node.client(user_id) for user_id in ids]
+        self.ids = ids
         self.tea = tea
         self.path = f"/conversations/{tea}/participants"
+        self.ann, self.ben, self.dee, self.eve = (node.client(user) for user in ids)
         self.phones = phones
-        self.cyds_phone = phones[2]
 
-    async def heard(self, *phones: Phone) -> list[Frame]:
-        """All that these phones have heard alike."""
-        first, *others = [await phone.unheard() for phone in phones]
-        assert all(other == first for other in others)
-        return first
+    async def heard(self, expected: Frame, *phones: int) -> None:
+        """Assert that these phones hear exactly this next of its type."""
+        for number in phones:
+            assert await self.phones[number].hear(expected["type"]) == expected
 
-    def told(self, event: str, seq: int, user_id: int, content: str, **more: Any) -> Frame:
-        """A change of who takes part, by Ann unless said."""
-        who = {"user_id": user_id, "name": f"User {user_id}", "role": "member", "by": self.ann_id, **more}
-        data = entry(
-            self.tea, seq, who["by"], content, message_type="system", metadata={"event": f"participant.{event}", **who}
-        )
-        return {
-            "type": f"participant.{event}",
-            "conversation_id": self.tea,
-            "seq": seq,
-            "change": seq,
-            "data": data,
-            **who,
-        }
+    async def nothing_more(self) -> None:
+        for phone in self.phones:
+            assert await phone.unheard() == []
+
+    async def roles(self, client: Client | None = None) -> dict[int, str]:
+        status, told = await (client or self.ann).get(self.path)
+        assert status == 200, told
+        return {item["user_id"]: item["role"] for item in told["participants"]}
 
 
 @pytest.fixture
 async def room(stage: Stage, node: Node) -> Room:
     ids = stage.people(4)
     tea = await node.client(ids[0]).group(ids[1])
-    return Room(node, ids, tea, [await node.phone(user_id) for user_id in ids[:3]])
+    return Room(stage, node, ids, tea, [await node.phone(user) for user in ids])
 
 
-async def test_the_list_names_everybody_by_the_order_of_coming(room: Room) -> None:
-    sent = await room.ann.send(room.tea, "hello")
-    await room.ben.post(f"/messages/{sent['id']}/read")
-    everybody = [
-        seat(room.ann_id, role="admin", online=True),
-        seat(room.ben_id, online=True, last_read_seq=1),
+async def test_the_list_says_exactly_this(stage: Stage, node: Node) -> None:
+    ann, ben, cyd = stage.people(3)
+    tea = await node.client(ann, name="Ann", picture="https://example.org/a.png").group(ben, cyd)
+    message = await node.client(ann).send(tea, "x")
+    await node.client(cyd).post(f"/messages/{message['id']}/read")
+    await stage.oracle.execute("update messenger.users set last_seen_at = '2024-02-29' where id = $1", ben)
+    await node.phone(cyd)
+    expected = [
+        seat(ann, "admin", name="Ann", avatar_url="https://example.org/a.png"),
+        seat(ben, last_seen_at="2024-02-29T00:00:00Z"),
+        seat(cyd, online=True, last_read_seq=1),
     ]
-    assert await room.ben.get(room.path) == (200, {"participants": everybody})
-    await room.ann.post(room.path, {"user_ids": [room.dan_id]})
-    assert await room.ann.get(room.path) == (200, {"participants": [*everybody, seat(room.dan_id)]})
+    for user in (ann, ben, cyd):
+        told = await node.client(user).get(f"/conversations/{tea}/participants")
+        assert told == (200, {"participants": expected})
 
 
-async def test_who_is_added_hears_of_the_conversation_and_then_of_his_coming(room: Room) -> None:
-    await room.ann.send(room.tea, "before")
-    status, told = await room.ann.post(room.path, {"user_ids": [room.cyd_id]})
-    assert (status, [item["user_id"] for item in told["participants"]]) == (
-        201,
-        [room.ann_id, room.ben_id, room.cyd_id],
-    )
-    came = room.told("added", 2, room.cyd_id, f"User {room.ann_id} added User {room.cyd_id}")
-    assert (await room.heard(*room.phones[:2]))[1:] == [came]
-    created = await room.cyds_phone.hear("conversation.created")
-    assert (created["conversation"]["my_role"], created["conversation"]["last_change"]) == ("member", 1)
-    assert await room.cyds_phone.hear("participant.added") == came
-    assert await room.cyds_phone.unheard() == []
-    sent = await room.ann.send(room.tea, "after")
-    assert (await room.cyds_phone.hear("message.new"))["data"] == sent
-
-
-async def test_several_are_added_each_by_a_change_of_his_own(room: Room) -> None:
-    body = {"user_ids": [room.dan_id, room.ben_id, room.cyd_id, room.dan_id], "role": "observer"}
-    status, _ = await room.ann.post(room.path, body)
-    assert status == 201
-    heard = await room.heard(*room.phones[:2])
-    # Ben is in it already.
-    assert {item["user_id"] for item in heard} == {room.cyd_id, room.dan_id}
-    assert [(item["type"], item["change"], item["role"]) for item in heard] == [
-        ("participant.added", 1, "observer"),
-        ("participant.added", 2, "observer"),
+async def test_an_admin_lets_people_in_and_everybody_hears_it(room: Room) -> None:
+    ann, ben, dee, eve = room.ids
+    status, told = await room.ann.post(room.path, {"user_ids": [eve, dee, ben, eve], "role": "observer"})
+    seats = [seat(ann, "admin", online=True), seat(ben, online=True)]
+    seats += [seat(user, "observer", online=True) for user in (dee, eve)]
+    assert (status, told) == (201, {"participants": seats})
+    both = [
+        moved("participant.added", room.tea, number, user, "observer", ann, f"User {ann} added User {user}")
+        for number, user in ((1, dee), (2, eve))
     ]
-    assert (await room.ann.post(room.path, {"user_ids": [room.ben_id]}))[0] == 201
-    assert await room.heard(*room.phones[:2]) == []
+    await room.heard(both[0], 0, 1, 2)
+    await room.heard(both[1], 0, 1, 2, 3)
+    for number, before in ((2, 0), (3, 1)):
+        created = await room.phones[number].hear("conversation.created")
+        assert created == {
+            "type": "conversation.created",
+            "conversation_id": room.tea,
+            "conversation": {
+                "id": A_UUID7, "type": "group", "title": "Tea", "metadata": {}, "created_by": ann, "created_at": A_TIME,
+                "updated_at": A_TIME, "first_seq": 1, "last_seq": before, "last_change": before, "history": "all",
+                "participant_count": 4, "my_role": "observer",
+            },
+        }  # fmt: skip
+        types = [frame["type"] for frame in room.phones[number].frames]
+        assert types.index("conversation.created") < types.index("participant.added")
+    await room.nothing_more()
 
 
-async def test_who_is_removed_hears_that_and_nothing_after(room: Room) -> None:
-    await room.phones[1].ask("subscribe", conversation_id=room.tea)
-    assert await room.ann.delete(f"{room.path}/{room.ben_id}") == (204, None)
-    gone = room.told("removed", 1, room.ben_id, f"User {room.ann_id} removed User {room.ben_id}")
-    assert await room.heard(*room.phones[:2]) == [gone]
-    sent = await room.ann.send(room.tea, "after")
-    await room.phones[0].say("typing", conversation_id=room.tea)
-    assert (await room.phones[0].hear("message.new"))["data"] == sent
-    assert await room.phones[1].unheard() == []
-    for method, path in (("GET", room.path), ("DELETE", f"{room.path}/me")):
-        assert (await room.ben.call(method, path))[1]["code"] == "not_participant"
-    assert (await room.phones[1].ask("message.send", conversation_id=room.tea, content="x"))[
-        "code"
-    ] == "not_participant"
+async def test_who_is_in_already_is_passed_over(room: Room) -> None:
+    ann, ben, *_ = room.ids
+    status, told = await room.ann.post(room.path, {"user_ids": [ben, ann], "role": "observer"})
+    assert (status, told) == (201, {"participants": [seat(ann, "admin", online=True), seat(ben, online=True)]})
+    await room.nothing_more()
+    assert await room.stage.log_of(room.tea) == []
 
 
-async def test_whoever_leaves_may_be_let_in_again(room: Room) -> None:
-    await room.ann.send(room.tea, "hello")
-    assert await room.ben.delete(f"{room.path}/me") == (204, None)
-    left = room.told("removed", 2, room.ben_id, f"User {room.ben_id} left", by=room.ben_id)
-    assert (await room.heard(*room.phones[:2]))[-1] == left
-    assert (await room.ann.post(room.path, {"user_ids": [room.ben_id]}))[0] == 201
-    back = room.told("added", 3, room.ben_id, f"User {room.ann_id} added User {room.ben_id}")
-    await room.phones[1].hear("conversation.created")
-    assert await room.phones[1].hear("participant.added") == back
-    sent = await room.ann.send(room.tea, "again")
-    for phone in room.phones[:2]:
-        assert (await phone.hear("message.new"))["data"] == sent
-        assert "participant.added" in {item["type"] for item in phone.frames}
+async def test_with_history_joined_newcomers_see_nothing_from_before(room: Room) -> None:
+    ann, _, dee, _ = room.ids
+    late = await room.ann.group(history="joined")
+    await room.ann.send(late, "a secret")
+    assert (await room.ann.post(f"/conversations/{late}/participants", {"user_ids": [dee]}))[0] == 201
+    added = moved("participant.added", late, 2, dee, "member", ann, f"User {ann} added User {dee}")
+    assert await room.phones[2].hear("participant.added") == added
+    _, page = await room.dee.get(f"/conversations/{late}/messages?after_seq=0")
+    assert page == {"conversation_id": late, "messages": [added["data"]], "more": False}
+    assert (await room.dee.get(f"/conversations/{late}"))[1]["first_seq"] == 2
 
 
-async def test_a_role_is_changed_once_and_told(room: Room) -> None:
-    status, told = await room.ann.patch(f"{room.path}/{room.ben_id}", {"role": "observer"})
-    assert (status, told["participants"][1]) == (200, seat(room.ben_id, role="observer", online=True))
-    changed = room.told("updated", 1, room.ben_id, f"User {room.ben_id} is now observer", role="observer")
-    assert await room.heard(*room.phones[:2]) == [changed]
-    assert (await room.ann.patch(f"{room.path}/{room.ben_id}", {"role": "observer"}))[0] == 200
-    assert await room.heard(*room.phones[:2]) == []
-    assert (await room.phones[1].ask("message.send", conversation_id=room.tea, content="x"))["code"] == "forbidden"
-    assert (await room.ann.patch(f"{room.path}/{room.ben_id}", {"role": "admin"}))[0] == 200
-    assert (await room.ben.patch(f"{room.path}/me", {"role": "member"}))[0] == 200
-    assert [item["role"] for item in await room.heard(*room.phones[:2])] == ["admin", "member"]
+async def test_only_admins_change_who_takes_part(room: Room) -> None:
+    ann, ben, dee, _ = room.ids
+    for role in ("member", "observer"):
+        await room.ann.patch(f"{room.path}/{ben}", {"role": role})
+        told = await room.ben.post(room.path, {"user_ids": [dee]})
+        assert told == problem(403, "forbidden", "Only admins can add participants")
+        told = await room.ben.patch(f"{room.path}/me", {"role": "admin"})
+        assert told == problem(403, "forbidden", "Only admins can change roles")
+        told = await room.ben.delete(f"{room.path}/{ann}")
+        assert told == problem(403, "forbidden", "Only admins can remove participants")
+    assert await room.roles() == {ann: "admin", ben: "observer"}
 
 
-async def test_only_an_admin_adds_removes_and_gives_roles(room: Room) -> None:
-    for method, path, body in (
-        ("POST", "", {"user_ids": [room.cyd_id]}),
-        ("PATCH", f"/{room.ann_id}", {"role": "member"}),
-        ("PATCH", "/me", {"role": "admin"}),
-        ("DELETE", f"/{room.ann_id}", None),
-    ):
-        status, told = await room.ben.call(method, room.path + path, body)
-        assert (status, told["code"]) == (403, "forbidden"), (method, path)
-    assert await room.heard(*room.phones[:2]) == []
+async def test_a_stranger_hears_the_same_of_a_foreign_conversation_as_of_none(room: Room) -> None:
+    ann, _, dee, _ = room.ids
+    for path in (room.path, f"/conversations/{NOBODYS}/participants"):
+        assert await room.dee.get(path) == NOT_IN
+        assert await room.dee.post(path, {"user_ids": [dee]}) == NOT_IN
+        assert await room.dee.patch(f"{path}/{ann}", {"role": "member"}) == NOT_IN
+        assert await room.dee.delete(f"{path}/{ann}") == NOT_IN
+        assert await room.dee.delete(f"{path}/me") == NOT_IN
+    await room.nothing_more()
 
 
-async def test_a_conversation_keeps_an_admin(room: Room) -> None:
-    status, told = await room.ann.patch(f"{room.path}/me", {"role": "member"})
-    assert (status, told["code"]) == (409, "conflict")
-    await room.ann.post(room.path, {"user_ids": [room.dan_id]})
-    await room.heard(*room.phones[:2])
-    # The last admin leaves: who has been there longest is admin, and that is told before.
-    assert await room.ann.delete(f"{room.path}/me") == (204, None)
-    heard = await room.heard(*room.phones[:2])
-    assert heard == [
-        room.told("updated", 2, room.ben_id, f"User {room.ben_id} is now admin", role="admin"),
-        room.told("removed", 3, room.ann_id, f"User {room.ann_id} left", role="admin"),
-    ]
-    assert (await room.ben.delete(f"{room.path}/{room.dan_id}"))[0] == 204
-    assert (await room.ben.delete(f"{room.path}/me"))[0] == 204
-
-
-async def test_an_observer_is_the_last_to_inherit(room: Room) -> None:
-    await room.ann.patch(f"{room.path}/{room.ben_id}", {"role": "observer"})
-    await room.ann.post(room.path, {"user_ids": [room.dan_id]})
-    assert (await room.ann.delete(f"{room.path}/me"))[0] == 204
-    _, told = await room.dan.get(room.path)
-    assert [(item["user_id"], item["role"]) for item in told["participants"]] == [
-        (room.ben_id, "observer"),
-        (room.dan_id, "admin"),
-    ]
-
-
-@pytest.mark.parametrize("named", ["0", "07", "x", "9007199254740992", "%00", "..%2f", "12345678"])
-async def test_somebody_who_is_not_in_it_is_not_found(room: Room, named: str) -> None:
-    for method, body in (("PATCH", {"role": "member"}), ("DELETE", None)):
-        status, told = await room.ann.call(method, f"{room.path}/{named}", body)
-        assert (status, told["code"], told["message"]) == (
-            404,
-            "user_not_found",
-            "Not a participant of this conversation",
+async def test_a_role_is_given_and_everybody_hears_it(room: Room) -> None:
+    ann, ben, dee, _ = room.ids
+    for number, role in enumerate(("observer", "admin", "member"), start=1):
+        status, told = await room.ann.patch(f"{room.path}/{ben}", {"role": role})
+        assert (status, told) == (
+            200,
+            {"participants": [seat(ann, "admin", online=True), seat(ben, role, online=True)]},
         )
+        event = moved("participant.updated", room.tea, number, ben, role, ann, f"User {ben} is now {role}")
+        await room.heard(event, 0, 1)
+        # The same again changes nothing.
+        assert await room.ann.patch(f"{room.path}/{ben}", {"role": role}) == (200, told)
+    await room.nothing_more()
+    for named in (dee, 2**53 - 1, 0, "07", "x", "%00"):
+        assert await room.ann.patch(f"{room.path}/{named}", {"role": "member"}) == NO_SUCH
+        assert await room.ann.delete(f"{room.path}/{named}") == NO_SUCH
+    assert await room.stage.log_of(room.tea) == [(1, 1), (2, 2), (3, 3)]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "field"),
-    [
-        ("POST", "", {}, "user_ids"),
-        ("POST", "", {"user_ids": []}, "user_ids"),
-        ("POST", "", {"user_ids": ["1"]}, "user_ids"),
-        ("POST", "", {"user_ids": [0]}, "user_ids"),
-        ("POST", "", {"user_ids": [1], "role": "owner"}, "role"),
-        ("POST", "", {"user_ids": [1], "role": None}, "role"),
-        ("PATCH", "/me", {}, "role"),
-        ("PATCH", "/me", {"role": 7}, "role"),
-        ("PATCH", "/me", {"role": "Admin"}, "role"),
-    ],
-    ids=str,
-)
-async def test_bad_bodies_are_refused_by_name(room: Room, method: str, path: str, body: Frame, field: str) -> None:
-    status, told = await room.ann.call(method, room.path + path, body)
-    assert (status, told["code"], told["field"]) == (422, "invalid_frame", field)
+async def test_the_last_admin_cannot_demote_himself(room: Room) -> None:
+    ann, ben, *_ = room.ids
+    refusal = problem(409, "conflict", "A conversation keeps at least one admin")
+    for named in ("me", ann):
+        assert await room.ann.patch(f"{room.path}/{named}", {"role": "member"}) == refusal
+    await room.nothing_more()
+    await room.ann.patch(f"{room.path}/{ben}", {"role": "admin"})
+    assert (await room.ann.patch(f"{room.path}/me", {"role": "observer"}))[0] == 200
+    assert await room.roles() == {ann: "observer", ben: "admin"}
 
 
-async def test_a_direct_conversation_has_two_people_and_no_roles(room: Room) -> None:
-    _, made = await room.ann.post("/conversations", {"type": "direct", "participant_ids": [room.ben_id]})
+async def test_who_is_removed_hears_that_as_the_last_thing(room: Room) -> None:
+    ann, ben, *_ = room.ids
+    assert await room.ann.delete(f"{room.path}/{ben}") == (204, None)
+    event = moved("participant.removed", room.tea, 1, ben, "member", ann, f"User {ann} removed User {ben}")
+    await room.heard(event, 0, 1)
+    await room.ann.send(room.tea, "He is gone")
+    await room.phones[0].hear("message.new")
+    await room.nothing_more()
+    assert await room.ben.get(room.path) == NOT_IN
+    assert await room.ann.delete(f"{room.path}/{ben}") == NO_SUCH
+    assert await room.roles() == {ann: "admin"}
+
+
+async def test_one_leaves_as_me_or_by_ones_id(room: Room) -> None:
+    ann, ben, dee, _ = room.ids
+    await room.ann.post(room.path, {"user_ids": [dee]})
+    await room.heard(
+        moved("participant.added", room.tea, 1, dee, "member", ann, f"User {ann} added User {dee}"), 0, 1, 2
+    )
+    assert await room.ben.delete(f"{room.path}/me") == (204, None)
+    await room.heard(moved("participant.removed", room.tea, 2, ben, "member", ben, f"User {ben} left"), 0, 1, 2)
+    assert await room.dee.delete(f"{room.path}/{dee}") == (204, None)
+    await room.heard(moved("participant.removed", room.tea, 3, dee, "member", dee, f"User {dee} left"), 0, 2)
+    assert await room.ben.delete(f"{room.path}/me") == NOT_IN
+    assert await room.roles() == {ann: "admin"}
+
+
+async def test_the_last_admin_hands_over_to_the_longest_member(room: Room) -> None:
+    ann, ben, dee, eve = room.ids
+    await room.ann.patch(f"{room.path}/{ben}", {"role": "observer"})  # longest there, but no member
+    await room.ann.post(room.path, {"user_ids": [eve]})
+    await room.ann.post(room.path, {"user_ids": [dee]})
+    assert await room.ann.delete(f"{room.path}/me") == (204, None)
+    heir = moved("participant.updated", room.tea, 4, eve, "admin", ann, f"User {eve} is now admin")
+    gone = moved("participant.removed", room.tea, 5, ann, "admin", ann, f"User {ann} left")
+    for number in range(4):
+        assert (await room.phones[number].durable(room.tea, 5))[-2:] == [heir, gone]
+    assert await room.roles(room.eve) == {ben: "observer", eve: "admin", dee: "member"}
+    assert (await room.eve.patch(f"/conversations/{room.tea}", {"title": "Mine"}))[0] == 200
+
+
+async def test_nobody_is_left_to_hand_over_to(room: Room) -> None:
+    alone = await room.ann.group()
+    assert await room.ann.delete(f"/conversations/{alone}/participants/me") == (204, None)
+    assert await room.ann.get(f"/conversations/{alone}") == NOT_IN
+
+
+@pytest.mark.parametrize("who", ["who left", "the other"])
+async def test_a_direct_conversation_is_left_and_come_back_to(room: Room, who: str) -> None:
+    ann, ben, *_ = room.ids
+    _, made = await room.ann.post("/conversations", {"type": "direct", "participant_ids": [ben]})
+    pair, path = made["id"], f"/conversations/{made['id']}"
+    before = await room.ann.send(pair, "Before")
+    assert await room.ben.delete(f"{path}/participants/me") == (204, None)
+    left = moved("participant.removed", pair, 2, ben, "member", ben, f"User {ben} left")
+    await room.heard(left, 0, 1)
+    assert await room.ben.get(path) == NOT_IN
+    by, client, text = (ben, room.ben, f"User {ben} joined")
+    if who == "the other":
+        by, client, text = (ann, room.ann, f"User {ann} added User {ben}")
+    status, again = await client.post("/conversations", {"type": "direct", "participant_ids": [ann, ben]})
+    role = {"my_role": "member" if by == ben else "admin"}
+    assert (status, again) == (200, {**made, **role, "last_seq": 3, "last_change": 3})
+    added = moved("participant.added", pair, 3, ben, "member", by, text)
+    await room.heard(added, 0, 1)
+    created = [await room.phones[1].hear("conversation.created") for _ in range(2)]  # at first, and now
+    assert created[1]["conversation"] == {**made, "my_role": "member", "last_seq": 2, "last_change": 2}
+    _, page = await room.ben.get(f"{path}/messages")
+    assert page["messages"] == [before, left["data"], added["data"]]
+
+
+async def test_a_direct_conversation_is_of_two_and_has_no_roles(room: Room) -> None:
+    _, ben, dee, _ = room.ids
+    _, made = await room.ann.post("/conversations", {"type": "direct", "participant_ids": [ben]})
     path = f"/conversations/{made['id']}/participants"
-    for method, more, body in (
-        ("POST", "", {"user_ids": [room.cyd_id]}),
-        ("PATCH", f"/{room.ben_id}", {"role": "admin"}),
-        ("DELETE", f"/{room.ben_id}", None),
-    ):
-        status, told = await room.ann.call(method, path + more, body)
-        assert (status, told["code"]) == (403, "forbidden")
-    assert (await room.ann.delete(f"{path}/me"))[0] == 204
+    told = await room.ann.post(path, {"user_ids": [dee]})
+    assert told == problem(403, "forbidden", "A direct conversation has two participants")
+    told = await room.ann.patch(f"{path}/{ben}", {"role": "admin"})
+    assert told == problem(403, "forbidden", "A direct conversation has no roles to change")
+    told = await room.ann.delete(f"{path}/{ben}")
+    assert told == problem(403, "forbidden", "Nobody can be removed from a direct conversation")
 
 
-async def test_unknown_people_are_refused_where_that_is_set(cluster: Cluster, oracle: Any) -> None:
-    node = await cluster.node(unknown_users="refuse")
-    await oracle.execute("insert into messenger.users (id) values (1), (2)")
-    tea = await node.client(1).group(2)
-    status, told = await node.client(1).post(f"/conversations/{tea}/participants", {"user_ids": [3]})
-    assert (status, told["code"]) == (404, "user_not_found")
-    assert await oracle.fetchval("select count(*) from messenger.users") == 2
-
-
-async def test_a_name_is_what_the_newest_token_says(room: Room) -> None:
-    ann = room.ann_id
-    picture = "https://example.org/a.png"
-    for claims in ({"name": "Ann", "picture": picture, "iat": 2000}, {"name": "Old", "iat": 1000}, {"iat": 3000}):
-        assert (await room.node.client(ann, **claims).get("/users/me"))[0] == 200
-    _, told = await room.ben.get(room.path)
-    assert told["participants"][0] == seat(ann, name="Ann", avatar_url=picture, role="admin", online=True)
-    assert told["participants"][0]["last_seen_at"] != A_TIME
+async def test_wrong_bodies_are_told_with_the_field(room: Room) -> None:
+    for body, field in (({}, "user_ids"), ({"user_ids": []}, "user_ids"), ({"user_ids": [1], "role": "owner"}, "role")):
+        status, told = await room.ann.post(room.path, body)
+        assert (status, told["code"], told["field"]) == (422, "invalid_frame", field)
+    for role in (None, "", "owner", 7):
+        status, told = await room.ann.patch(f"{room.path}/{room.ids[1]}", {"role": role})
+        assert (status, told["code"], told["field"]) == (422, "invalid_frame", "role")
+    await room.nothing_more()

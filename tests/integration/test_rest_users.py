@@ -1,8 +1,6 @@
-"""/users and /presence: oneself, and those with whom one shares a conversation."""
+"""People as others see them: by their newest token, as long as they share a conversation."""
 
 import asyncio
-
-import pytest
 
 from tests.support.node import Node, Stage, node_of_stage, stage_with
 from tests.support.people import A_TIME
@@ -40,41 +38,14 @@ async def test_others_are_shown_only_where_one_shares_a_conversation(stage: Stag
     assert await client.get(f"/users?ids={ben}") == (200, {"users": []})
 
 
-async def test_presence_is_told_as_in_the_frame(stage: Stage, node: Node) -> None:
-    ann, ben, eve = stage.people(3)
-    client = node.client(ann)
-    await client.group(ben)
-    phones = [await node.phone(user) for user in (ben, eve, ann, ann)]
-    status, told = await client.get(f"/presence?user_ids={eve},{ben},{ann},{ben}")
-    assert (status, told) == (
-        200,
-        {
-            "users": [
-                {"user_id": eve, "online": False, "last_seen_at": None},
-                {"user_id": ben, "online": True, "last_seen_at": None},
-                {"user_id": ann, "online": True, "last_seen_at": None, "devices": 2},
-            ]
-        },
-    )
-    assert told["users"] == (await phones[-1].ask("presence", user_ids=[eve, ben, ann, ben]))["users"]
-
-
-@pytest.mark.parametrize(
-    "ids", ["", "x", "1,", ",1", "1,x", "0", "07", "-1", "1.0", "9007199254740992", "%00", "1%2C+2", "٣", "1;2", "1 2"]
-)
-async def test_ids_that_are_none_are_refused(stage: Stage, node: Node, ids: str) -> None:
-    (ann,) = stage.people(1)
-    for path, name in (("/users", "ids"), ("/presence", "user_ids")):
-        status, told = await node.client(ann).get(f"{path}?{name}={ids}")
-        assert (status, told["code"], told["field"]) == (422, "invalid_frame", name)
-        status, told = await node.client(ann).get(path)
-        assert (status, told["code"], told["field"]) == (422, "invalid_frame", name)
-
-
-async def test_five_hundred_may_be_asked_for_at_once(stage: Stage, node: Node) -> None:
-    (ann,) = stage.people(1)
-    client = node.client(ann)
-    many = [str(10_000 + number) for number in range(500)]
-    for path in ("/users?ids=", "/presence?user_ids="):
-        assert (await client.get(path + ",".join(many)))[0] == 200
-        assert (await client.get(path + ",".join([*many, "1"])))[0] == 422
+async def test_a_name_is_what_the_newest_token_says(stage: Stage, node: Node) -> None:
+    ann, ben = stage.people(2)
+    tea = await node.client(ann).group(ben)
+    picture = "https://example.org/a.png"
+    for claims in ({"name": "Ann", "picture": picture, "iat": 2000}, {"name": "Old", "iat": 1000}, {"iat": 3000}):
+        assert (await node.client(ann, **claims).get("/users/me"))[0] == 200
+    _, told = await node.client(ben).get(f"/conversations/{tea}/participants")
+    assert [(item["name"], item["avatar_url"]) for item in told["participants"]] == [
+        ("Ann", picture),
+        (f"User {ben}", None),
+    ]
