@@ -59,6 +59,10 @@ async def test_pages_go_back_from_the_end(room: Room) -> None:
     assert await room.page(before_seq=2**53 - 1, limit=1) == ([12], True)
 
 
+async def test_nothing_is_before_the_beginning(room: Room) -> None:
+    assert await room.page(before_seq=0) == ([], False)
+
+
 async def test_pages_go_forward_from_a_place(room: Room) -> None:
     assert await room.page(limit=5, after_seq=0) == ([1, 2, 3, 4, 5], True)
     assert await room.page(limit=5, after_seq=5) == ([6, 7, 8, 9, 10], True)
