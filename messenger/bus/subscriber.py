@@ -117,6 +117,8 @@ class Subscriber:
                 return  # the next one asks for everything that is wanted
             try:
                 for start in range(0, len(channels), CHUNK):
+                    if self._connection is not connection:
+                        return  # given up meanwhile: redis-py would connect it anew, and nobody would read it
                     await connection.send_command(command, *channels[start : start + CHUNK], check_health=False)
             except (RedisError, OSError) as error:
                 log.warning("bus send failed", error=type(error).__name__)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from messenger.config import Rate
 from messenger.transport import session
 from messenger.transport.commands import COMMANDS
-from tests.support.node import Cluster, Node, Stage, node_of_stage, stage_with
+from tests.support.node import Cluster, Node, Stage, logged, node_of_stage, stage_with
 from tests.support.people import Frame, Phone
 
 stage = stage_with()
@@ -168,6 +168,28 @@ async def test_above_the_rate_of_messages_nothing_is_stored_and_the_rest_goes_on
     assert 200 < refused.body["retry_after_s"] <= int(refused.headers["Retry-After"]) <= 300
     assert (await ben.ask("message.send", **said))["seq"] == 3
     assert await oracle.fetchval("select count(*) from messenger.messages") == 3
+
+
+async def test_what_nobody_foresaw_is_internal_with_an_id_that_stands_in_the_log(
+    stage: Stage, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "sword" + "fish"  # a stack quotes its lines
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError(f"the password is {password}")
+
+    monkeypatch.setattr(node.context.users, "visible", fail)
+    (ann,) = stage.people(1)
+    phone = await node.phone(ann)
+    with logged() as log:
+        answer = await phone.answer("presence", user_ids=[1])
+    reference = answer["message"].removeprefix("Internal error (").removesuffix(")")
+    assert answer == {"type": "error", "code": "internal", "message": f"Internal error ({reference})"}
+    (line,) = [line for line in map(json.loads, log.getvalue().splitlines()) if line["level"] == "error"]
+    assert (line["event"], line["id"], line["user_id"]) == ("frame failed", reference, ann)
+    assert "RuntimeError" in line["exception"]
+    assert password not in log.getvalue()
+    assert (await phone.ask("ping"))["type"] == "pong"
 
 
 async def _said(phone: Phone, **frame: Any) -> str:
