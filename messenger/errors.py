@@ -3,7 +3,7 @@
     MessengerError
     ├── InvalidJson, InvalidFrame, InvalidConversationId, InvalidMessageId      bad frames
     ├── ContentEmpty, ContentTooLong                                             bad content
-    ├── NotParticipant, MessageNotFound, UserNotFound, NotFound                  not there, or not for you
+    ├── NotParticipant, MessageNotFound, UserNotFound                            not there, or not for you
     ├── Forbidden, Unauthorized                                                  not allowed
     ├── ClientIdConflict, Conflict                                               taken
     ├── RateLimited                                                              later
@@ -132,12 +132,6 @@ class Unavailable(MessengerError):
     """The database did not answer; send again with the same client_id"""
 
     code = "unavailable"
-
-
-class NotFound(MessengerError):
-    """Not found"""
-
-    code = "not_found"
 
 
 class Conflict(MessengerError):

@@ -68,10 +68,6 @@ class Bus:
         return self._subscriber.is_connected and self._publisher.is_healthy
 
     @property
-    def dropped(self) -> int:
-        return self._publisher.dropped
-
-    @property
     def subscribed(self) -> set[str]:
         return self._subscriber.channels
 
@@ -94,21 +90,6 @@ class Bus:
         self, *, ttl_s: float, grace_s: float, on_offline: Callable[[UserId, datetime], Awaitable[None]]
     ) -> Presence:
         return Presence(self._client, self.channels, self.node_id, ttl_s=ttl_s, grace_s=grace_s, on_offline=on_offline)
-
-    async def ping(self) -> bool:
-        try:
-            await self._client.ping()
-        except (RedisError, OSError):
-            return False
-        return True
-
-    async def time(self) -> float | None:
-        """Redis' clock, in seconds since 1970; None where it is away."""
-        try:
-            seconds, microseconds = await self._client.time()
-        except (RedisError, OSError):
-            return None
-        return float(seconds) + float(microseconds) / 1e6
 
     async def tell_figures_forever(self, figures: Callable[[], Mapping[str, int]]) -> None:
         """Let the cluster know what this node counts."""

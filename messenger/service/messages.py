@@ -52,10 +52,6 @@ class Messages:
             self._announcer.read(receipt, to_others=receipt.participant_count <= LARGE)
         return receipt
 
-    async def find(self, actor: UserId, message_id: MessageId) -> Message:
-        """Raises MessageNotFound, Unavailable."""
-        return await self._store.find(actor, message_id)
-
     async def history(
         self,
         actor: UserId,

@@ -46,14 +46,6 @@ class MessageStore:
 
         return await self._store.as_user(user_id, work)
 
-    async def find(self, user_id: UserId, message_id: MessageId) -> Message:
-        """Raises MessageNotFound."""
-
-        async def work(connection: Connection) -> Message:
-            return await _locate(connection, user_id, message_id)
-
-        return await self._store.as_user(user_id, work)
-
     async def mark_read(self, user_id: UserId, message_id: MessageId) -> Receipt:
         """Raises MessageNotFound."""
         async with self._store.connection() as connection:

@@ -11,10 +11,8 @@ class Close:
     reason: str
 
 
-NORMAL = Close(1000, "")
 PROTOCOL_ERROR = Close(1008, "protocol_error")  # stop
-REVOKED = Close(1008, "revoked")  # get a new token
-TOKEN_EXPIRED = Close(1008, "token_expired")
+TOKEN_EXPIRED = Close(1008, "token_expired")  # get a new token
 FRAME_TOO_LARGE = Close(1009, "frame_too_large")  # fix yourself
 DRAINING = Close(1012, "draining")  # reconnect after a random 0 to 5 s, then sync
 TOO_MANY_CONNECTIONS = Close(1013, "too_many_connections")  # back off, reconnect, then sync

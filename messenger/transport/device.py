@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from aiohttp import WSMsgType, web
 
-from messenger.domain.ids import ConversationId, UserId
+from messenger.domain.ids import UserId
 from messenger.protocol import frames
 from messenger.transport.close import FRAME_TOO_LARGE, SLOW_CONSUMER, Close
 
@@ -46,7 +46,6 @@ class Device:
         self.heard_at = asyncio.get_running_loop().time()
         self.expires_at: float | None = None
         self.warned = False
-        self.subscriptions: set[ConversationId] = set()
         self._socket = socket
         self._transport = transport
         self._max_queue_bytes = max_queue_bytes

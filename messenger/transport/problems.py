@@ -17,7 +17,6 @@ STATUS: Mapping[str, int] = {
     "not_participant": 404,
     "message_not_found": 404,
     "user_not_found": 404,
-    "not_found": 404,
     "forbidden": 403,
     "unauthorized": 401,
     "content_empty": 422,
