@@ -6,6 +6,7 @@ postgres → lanes → node (redis, repair, presence) → pulse. What is begun h
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
@@ -86,6 +87,9 @@ async def drain(app: web.Application) -> None:
         if step + 1 < steps and any(not device.is_closing for device in devices):
             await asyncio.sleep(DRAIN_STEP_S)
     await asyncio.gather(*(device.closed() for device in devices))
+    # Their leases end without us; where we are the last node, nobody else would write it down.
+    at = datetime.now(UTC)
+    await context.node.attendance.leaving({device.user_id: at for device in devices})
 
 
 def _node_settings(config: Config) -> NodeSettings:

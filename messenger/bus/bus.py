@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from messenger.bus.breaker import Breaker
 from messenger.bus.channels import Channels
 from messenger.bus.presence import Presence
 from messenger.bus.publisher import Publisher
@@ -31,6 +32,7 @@ class Bus:
         self, client: aioredis.Redis, channels: Channels, node_id: str, publisher: Publisher, subscriber: Subscriber
     ) -> None:
         self._client = client
+        self._breaker = Breaker()
         self.node_id = node_id
         self._publisher = publisher
         self._subscriber = subscriber
@@ -87,9 +89,23 @@ class Bus:
         await self._subscriber.unsubscribe(channels)
 
     def presence(
-        self, *, ttl_s: float, grace_s: float, on_offline: Callable[[UserId, datetime], Awaitable[None]]
+        self,
+        *,
+        ttl_s: float,
+        grace_s: float,
+        on_leaving: Callable[[Mapping[UserId, datetime]], Awaitable[None]],
+        on_forgotten: Callable[[], None],
     ) -> Presence:
-        return Presence(self._client, self.channels, self.node_id, ttl_s=ttl_s, grace_s=grace_s, on_offline=on_offline)
+        return Presence(
+            self._client,
+            self._breaker,
+            self.channels,
+            self.node_id,
+            ttl_s=ttl_s,
+            grace_s=grace_s,
+            on_leaving=on_leaving,
+            on_forgotten=on_forgotten,
+        )
 
     async def tell_figures_forever(self, figures: Callable[[], Mapping[str, int]]) -> None:
         """Let the cluster know what this node counts."""
@@ -107,24 +123,27 @@ class Bus:
             return
 
     async def forget_figures(self) -> None:
-        """A node that stops counts no more."""
+        """A node that stops counts no more; the last one leaves nothing behind."""
         try:
             await self._client.delete(self.channels.node_figures(self.node_id))
             await self._client.srem(self.channels.nodes, self.node_id)
+            if not await self._client.exists(self.channels.nodes):
+                await self._client.delete(self.channels.era)
         except (RedisError, OSError):
             return
 
     async def cluster_figures(self) -> list[Mapping[str, int]] | None:
         """The figures of every living node but this one; None while Redis is away."""
         try:
-            names = cast("set[bytes]", await self._client.smembers(self.channels.nodes))
-            others = [name for name in names if name.decode() != self.node_id]
-            if not others:
-                return []
-            told = await self._client.mget([self.channels.node_figures(name.decode()) for name in others])
-            dead = [name for name, figures in zip(others, told, strict=True) if figures is None]
-            if dead:
-                await self._client.srem(self.channels.nodes, *dead)
+            with self._breaker.guarding():
+                names = cast("set[bytes]", await self._client.smembers(self.channels.nodes))
+                others = [name for name in names if name.decode() != self.node_id]
+                if not others:
+                    return []
+                told = await self._client.mget([self.channels.node_figures(name.decode()) for name in others])
+                dead = [name for name, figures in zip(others, told, strict=True) if figures is None]
+                if dead:
+                    await self._client.srem(self.channels.nodes, *dead)
         except (RedisError, OSError):
             return None
         return [orjson.loads(figures) for figures in told if figures is not None]
@@ -132,6 +151,7 @@ class Bus:
     async def cluster_conversations(self) -> int:
         """How many conversations have a connected participant on any node; 0 while Redis is away."""
         try:
-            return len(await self._client.pubsub_channels(self.channels.every_conversation))
+            with self._breaker.guarding():
+                return len(await self._client.pubsub_channels(self.channels.every_conversation))
         except (RedisError, OSError):
             return 0

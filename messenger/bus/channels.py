@@ -58,6 +58,16 @@ class Channels:
         """Pattern, for counting."""
         return f"{self._prefix}conversation:*"
 
+    @property
+    def era(self) -> str:
+        """Key: since when this Redis remembers who is online, in ms of its clock."""
+        return f"{self._prefix}presence:era"
+
+    @property
+    def sweeper(self) -> str:
+        """Key: the node that says people offline just now."""
+        return f"{self._prefix}presence:sweeper"
+
     def shard(self, number: int) -> str:
         """Key: the users of one presence shard by when they expire. The tag keeps a shard's keys in one slot."""
         return f"{self._prefix}presence:{{{number}}}"

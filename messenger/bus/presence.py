@@ -3,10 +3,15 @@
 A node holds a lease for each of its devices and renews it; a node that dies lets them expire. Transitions are made and
 published by the scripts, once for the whole cluster. While Redis is away nobody is told anything, and what is asked is
 answered by what this node knows.
+
+Redis may forget: its era is when its memory begins. Every node renews its leases as soon as it sees another era, so that
+whoever has no lease one TTL after its beginning is offline, and nobody is said to be before.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -18,6 +23,7 @@ from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
 from messenger.background import end
+from messenger.bus.breaker import Breaker
 from messenger.bus.channels import PRESENCE_SHARDS, Channels
 from messenger.domain.ids import MAX_USER_ID, UserId
 
@@ -36,6 +42,14 @@ class Transition:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Who is online and who is not. Whoever Redis cannot tell of yet is left out, and to be asked for `again_s` later."""
+
+    online: Mapping[UserId, bool]
+    again_s: float | None
+
+
 def decode_transition(data: bytes) -> Transition | None:
     """What a script published; None for anything else."""
     try:
@@ -44,8 +58,12 @@ def decode_transition(data: bytes) -> Transition | None:
         return None
     match told:
         case {"user_id": int(user_id), "online": bool(online), "at": int(at)} if 1 <= user_id <= MAX_USER_ID:
-            return Transition(UserId(user_id), online, datetime.fromtimestamp(at / 1000, UTC))
+            return Transition(UserId(user_id), online, _time_of(at))
     return None
+
+
+def _time_of(milliseconds: float) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _script(name: str) -> str:
@@ -53,27 +71,40 @@ def _script(name: str) -> str:
 
 
 class Presence:
-    """Leases of this node's devices. `on_offline` is awaited for each user whom this node's sweep found gone."""
+    """Leases of this node's devices.
+
+    `on_leaving` is awaited with those whom this node is about to say offline, or lets go without Redis, and since when
+    they are; it must not raise.
+    `on_forgotten` is called when Redis turns out to have lost its memory; it must not wait.
+    """
 
     def __init__(
         self,
         client: aioredis.Redis,
+        breaker: Breaker,
         channels: Channels,
         node_id: str,
         *,
         ttl_s: float,
         grace_s: float,
-        on_offline: Callable[[UserId, datetime], Awaitable[None]],
+        on_leaving: Callable[[Mapping[UserId, datetime]], Awaitable[None]],
+        on_forgotten: Callable[[], None],
     ) -> None:
         self._client = client
+        self._breaker = breaker
         self._channels = channels
         self._node_id = node_id
         self._ttl_ms = int(ttl_s * 1000)
         self._grace_ms = int(grace_s * 1000)
-        self._on_offline = on_offline
+        self._on_leaving = on_leaving
+        self._on_forgotten = on_forgotten
         self._held: dict[str, UserId] = {}
+        self._here: Counter[UserId] = Counter()
+        self._era = b""
+        self._due = asyncio.Event()
         self._hold = client.register_script(_script("presence_hold"))
         self._release = client.register_script(_script("presence_release"))
+        self._expired = client.register_script(_script("presence_expired"))
         self._sweep = client.register_script(_script("presence_sweep"))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,8 +121,10 @@ class Presence:
     async def arrive(self, user_id: UserId, connection_id: str) -> int:
         """Hold a lease for a device. Returns how many devices the user has on all nodes; 0 where Redis is away."""
         self._held[connection_id] = user_id
+        self._here[user_id] += 1
         try:
-            return int(await self._hold_lease(user_id, connection_id, self._client))
+            with self._breaker.guarding():
+                return int(await self._hold_lease(user_id, connection_id, self._client))
         except (RedisError, OSError):
             return 0
 
@@ -99,45 +132,83 @@ class Presence:
         """Let a device's lease end after the grace period."""
         user_id = self._held.pop(connection_id, None)
         if user_id is not None:
+            self._here[user_id] -= 1
+            if not self._here[user_id]:
+                del self._here[user_id]
             await self._let_go(user_id, connection_id)
 
     async def _let_go(self, user_id: UserId, connection_id: str) -> None:
         try:
-            await self._release(
-                keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
-                args=[user_id, f"{self._node_id}:{connection_id}", self._grace_ms],
-            )
+            with self._breaker.guarding():
+                await self._release(
+                    keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
+                    args=[user_id, f"{self._node_id}:{connection_id}", self._grace_ms],
+                )
         except (RedisError, OSError):
             log.info("presence lease left to expire")
+            await self._on_leaving({user_id: datetime.now(UTC)})
 
     async def online_of(self, user_ids: Iterable[UserId]) -> set[UserId]:
         """Those of `user_ids` who are online; what this node knows itself, where Redis is away."""
         wanted = list(user_ids)
+        here = {user_id for user_id in wanted if user_id in self._here}
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for user_id in wanted:
-                    pipeline.zscore(self._channels.shard_of(user_id), str(user_id))
-                scores = await pipeline.execute()
+            with self._breaker.guarding():
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    self._ask_for(pipeline, wanted)
+                    scores = await pipeline.execute()
         except (RedisError, OSError):
-            return set(self._held.values()) & set(wanted)
-        return {user_id for user_id, score in zip(wanted, scores, strict=True) if score is not None}
+            return here
+        return here | {user_id for user_id, score in zip(wanted, scores, strict=True) if score is not None}
+
+    async def survey(self, user_ids: Iterable[UserId]) -> Survey | None:
+        """Who of these is online and who is not, as far as Redis can tell; None where it is away."""
+        wanted = list(user_ids)
+        try:
+            with self._breaker.guarding():
+                # Of one moment: leases that are missing from a memory that has just begun prove nothing.
+                async with self._client.pipeline(transaction=True) as pipeline:
+                    pipeline.time()
+                    pipeline.get(self._channels.era)
+                    self._ask_for(pipeline, wanted)
+                    (seconds, microseconds), era, *scores = await pipeline.execute()
+        except (RedisError, OSError):
+            return None
+        now = seconds * 1000 + microseconds // 1000
+        open_ms = max(0, int(era) + self._ttl_ms - now) if era else self._ttl_ms
+        online = {
+            user_id: score is not None or user_id in self._here for user_id, score in zip(wanted, scores, strict=True)
+        }
+        if open_ms:
+            online = {user_id: True for user_id, is_online in online.items() if is_online}
+        return Survey(online, open_ms / 1000 + SWEEP_S if len(online) < len(wanted) else None)
 
     async def devices_of(self, user_id: UserId) -> int:
         """How many devices a user has on all nodes."""
         try:
-            return int(await self._client.zcard(self._channels.leases(user_id)))
+            with self._breaker.guarding():
+                return int(await self._client.zcard(self._channels.leases(user_id)))
         except (RedisError, OSError):
-            return sum(held == user_id for held in self._held.values())
+            return self._here[user_id]
 
     async def online_users(self) -> int:
         """How many users are online on all nodes; 0 while Redis is away."""
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for number in range(PRESENCE_SHARDS):
-                    pipeline.zcard(self._channels.shard(number))
-                return sum(await pipeline.execute())
+            with self._breaker.guarding():
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    for number in range(PRESENCE_SHARDS):
+                        pipeline.zcard(self._channels.shard(number))
+                    return sum(await pipeline.execute())
         except (RedisError, OSError):
             return 0
+
+    def hurry(self) -> None:
+        """The bus has a new connection, perhaps to a Redis that knows nothing: renew now."""
+        self._due.set()
+
+    def _ask_for(self, pipeline: Any, user_ids: Iterable[UserId]) -> None:
+        for user_id in user_ids:
+            pipeline.zscore(self._channels.shard_of(user_id), str(user_id))
 
     async def _hold_lease(self, user_id: UserId, connection_id: str, client: Any) -> Any:
         return await self._hold(
@@ -154,7 +225,12 @@ class Presence:
 
     async def _renew_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._ttl_ms / 3000)
+            try:
+                async with asyncio.timeout(self._ttl_ms / 3000):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
             held = list(self._held.items())
             for start in range(0, len(held), CHUNK):
                 await self._renew([item for item in held[start : start + CHUNK] if item[0] in self._held])
@@ -173,14 +249,30 @@ class Presence:
 
     async def _sweep_forever(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_S)
             try:
-                gone = await self._sweep(
-                    keys=[self._channels.shard(number) for number in range(PRESENCE_SHARDS)],
-                    args=[self._channels.presence],
-                )
-            except (RedisError, OSError):
-                continue
-            at = datetime.now(UTC)
-            for user_id in cast("list[bytes]", gone):
-                await self._on_offline(UserId(int(user_id)), at)
+                # While Redis is away nobody is said offline.
+                with suppress(RedisError, OSError):
+                    await self._sweep_once()
+            except Exception:  # without its sweep a cluster says nobody offline any more
+                log.exception("presence sweep failed")
+            await asyncio.sleep(SWEEP_S)
+
+    async def _sweep_once(self) -> None:
+        shards = [self._channels.shard(number) for number in range(PRESENCE_SHARDS)]
+        with self._breaker.guarding():
+            found = cast(
+                "list[bytes]",
+                await self._expired(keys=[self._channels.era, self._channels.sweeper, *shards], args=[self._node_id]),
+            )
+        if found[0] != self._era:
+            self._era = found[0]
+            self.hurry()
+            self._on_forgotten()
+        leaving = {UserId(int(user)): _time_of(float(at)) for user, at in zip(found[1::2], found[2::2], strict=True)}
+        if leaving:
+            # Before anybody hears of it: who asks then is told since when.
+            await self._on_leaving(leaving)
+            await self._sweep(
+                keys=[self._channels.shard_of(user_id) for user_id in leaving],
+                args=[self._channels.presence, *leaving],
+            )

@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-
-import structlog
 
 from messenger.background import end
 from messenger.bus.bus import Bus
 from messenger.bus.presence import Presence
-from messenger.domain.ids import UserId
+from messenger.fanout.attendance import Attendance
 from messenger.fanout.chores import Chores
 from messenger.fanout.feed import Feed
 from messenger.fanout.hub import Hub
@@ -23,8 +20,6 @@ from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.messages import MessageStore
 from messenger.store.users import UserStore
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +44,7 @@ class Node:
     relay: Relay
     repair: Repair
     presence: Presence
+    attendance: Attendance
     chores: Chores
 
     @classmethod
@@ -69,12 +65,6 @@ class Node:
                 channel = bus.channels.conversation(feed.conversation_id)
                 chores.start(("close", feed), partial(bus.unsubscribe, [channel]))
 
-            async def on_offline(user_id: UserId, at: datetime) -> None:
-                try:
-                    await duties.record_last_seen(user_id, at)
-                except Exception as error:  # the sweep goes on, whatever keeps the database from writing
-                    log.warning("last_seen_at not kept", error=type(error).__name__)
-
             hub = Hub(
                 on_hole=lambda feed: repair.on_hole(feed),
                 on_came=lambda feed, user_id: repair.bring_in(feed.conversation_id, user_id),
@@ -87,19 +77,33 @@ class Node:
                     settings.redis_prefix,
                     settings.node_id,
                     on_message=lambda channel, data: relay.receive(channel, data),
-                    on_renewed=lambda: repair.hurry(),
+                    on_renewed=lambda: on_renewed(),
                 )
             )
+
+            def on_renewed() -> None:
+                """Something may have been lost, and Redis may be another one."""
+                repair.hurry()
+                presence.hurry()
+                attendance.hurry()
+
+            presence = bus.presence(
+                ttl_s=settings.presence_ttl_s,
+                grace_s=settings.presence_grace_s,
+                on_leaving=lambda since: attendance.leaving(since),
+                on_forgotten=lambda: attendance.hurry(),
+            )
+            attendance = Attendance(hub.watches, presence, duties, chores)
             repair = Repair(hub, bus, chores, messages, conversations, duties, users, interval_s=settings.catch_up_s)
-            relay = Relay(hub, bus, repair)
+            relay = Relay(hub, bus, repair, attendance)
             await bus.subscribe([bus.channels.presence])
             await repair.begin()
-            presence = await stack.enter_async_context(
-                bus.presence(ttl_s=settings.presence_ttl_s, grace_s=settings.presence_grace_s, on_offline=on_offline)
-            )
-            node = cls(hub, bus, Reception(hub, bus, conversations, repair), relay, repair, presence, chores)
+            await stack.enter_async_context(presence)
+            reception = Reception(hub, bus, conversations, repair)
+            node = cls(hub, bus, reception, relay, repair, presence, attendance, chores)
             tasks = [
                 asyncio.create_task(repair.poll_forever(), name="anti-entropy"),
+                asyncio.create_task(attendance.run_forever(), name="attendance"),
                 asyncio.create_task(bus.tell_figures_forever(node.figures), name="figures"),
             ]
             try:

@@ -10,10 +10,10 @@ import structlog
 
 from messenger.bus.bus import Bus
 from messenger.bus.channels import OfConversation, OfPresence, OfUser
-from messenger.bus.presence import decode_transition
 from messenger.domain.conversation import Conversation, Receipt
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Message
+from messenger.fanout.attendance import Attendance
 from messenger.fanout.hub import Hub
 from messenger.fanout.repair import Repair
 from messenger.protocol import envelope, frames
@@ -24,10 +24,11 @@ log = structlog.get_logger(__name__)
 class Relay:
     """The use cases' Announcer, and the reader of the bus."""
 
-    def __init__(self, hub: Hub, bus: Bus, repair: Repair) -> None:
+    def __init__(self, hub: Hub, bus: Bus, repair: Repair, attendance: Attendance) -> None:
         self._hub = hub
         self._bus = bus
         self._repair = repair
+        self._attendance = attendance
         self.refused = 0
 
     def changed(self, message: Message, event: str, subject: Conversation | None = None) -> None:
@@ -70,7 +71,7 @@ class Relay:
         """One message of the bus; what is no valid envelope is dropped, counted and logged."""
         subject = self._bus.channels.subject(channel)
         if isinstance(subject, OfPresence):
-            known = self._transition(data)
+            known = self._attendance.hear(data)
         else:
             origin, told = envelope.decode(data) or ("", None)
             if origin == self._bus.node_id:
@@ -102,17 +103,6 @@ class Relay:
                 feed.signal(frames.text_frame(body), except_user)
             case envelope.Deleted():
                 self._repair.delete(feed)
-        return True
-
-    def _transition(self, data: bytes) -> bool:
-        told = decode_transition(data)
-        if told is None:
-            return False
-        watchers = self._hub.watches.watchers_of(told.user_id)
-        if watchers:
-            frame = frames.text_frame(frames.encode(frames.presence(told.user_id, online=told.online, at=told.at)))
-            for sink in watchers:
-                sink.push(frame)
         return True
 
     def _signal(self, conversation_id: ConversationId, except_user: UserId, told: dict[str, Any]) -> None:

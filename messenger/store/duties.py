@@ -1,6 +1,6 @@
 """What the daemon asks for itself: ids, numbers and times, never content."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from messenger.domain.conversation import Standing, Touched
@@ -45,9 +45,10 @@ class Duties:
             rows = await connection.fetch(query("duties.standing"), conversation_id, list(user_ids))
             return tuple(map(standing_of, rows))
 
-    async def record_last_seen(self, user_id: UserId, at: datetime) -> None:
+    async def record_last_seen(self, seen: Mapping[UserId, datetime]) -> None:
+        """When these were last online; a time before the one that stands there changes nothing."""
         async with self._store.connection() as connection:
-            await connection.fetchval(query("duties.record_last_seen"), user_id, at)
+            await connection.execute(query("duties.record_last_seen"), list(seen), list(seen.values()))
 
     async def ping(self) -> None:
         async with self._store.connection() as connection:

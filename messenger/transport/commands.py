@@ -26,7 +26,7 @@ async def subscribe(context: Context, device: Device, command: commands.OfConver
     conversation, participants, unread_count = await context.conversations.entered(device.user_id, conversation_id)
     user_ids = [participant.user_id for participant in participants]
     hub.watch(device, conversation_id, user_ids)
-    online = await context.node.presence.online_of(user_ids)
+    online = await context.node.attendance.online_of(device, user_ids)
     return {
         "type": "subscribed",
         "conversation_id": conversation_id,
@@ -98,14 +98,21 @@ async def presence(context: Context, device: Device, command: commands.Presence)
     last_seen = {user.id: user.last_seen_at for user in visible}
     # Watch before asking who is online: a transition in between would vanish.
     context.node.hub.watches.watch(device, ASKED, last_seen)
-    return {"type": "presence", "users": await presence_of(context, device.user_id, command.user_ids, last_seen)}
+    online = await context.node.attendance.online_of(device, last_seen)
+    return {
+        "type": "presence",
+        "users": await presence_of(context, device.user_id, command.user_ids, last_seen, online),
+    }
 
 
 async def presence_of(
-    context: Context, actor: UserId, wanted: Iterable[UserId], last_seen: Mapping[UserId, datetime | None]
+    context: Context,
+    actor: UserId,
+    wanted: Iterable[UserId],
+    last_seen: Mapping[UserId, datetime | None],
+    online: set[UserId],
 ) -> list[Json]:
     """Who of these is online, and with how many devices oneself is; who is not in `last_seen` may not be seen."""
-    online = await context.node.presence.online_of(last_seen)
     users: list[Json] = [
         {"user_id": user_id, "online": user_id in online, "last_seen_at": last_seen.get(user_id)} for user_id in wanted
     ]

@@ -70,7 +70,8 @@ class BreakableRedis:
         with Redis.from_url(self.url) as client:
             client.flushall()
 
-    def keys(self) -> set[str]:
+    def held(self) -> set[str]:
+        """Every key that there is."""
         with Redis.from_url(self.url, decode_responses=True) as client:
             return set(client.scan_iter("*"))
 

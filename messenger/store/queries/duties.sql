@@ -21,8 +21,9 @@ left join messenger.touched_since($1, $2) as t on true
 select * from messenger.standing($1, $2)
 
 -- name: record_last_seen
--- When somebody was last online.
-select messenger.record_last_seen($1, $2)
+-- When these people were last online; in one order, so that two nodes do not lock each other out.
+select messenger.record_last_seen(user_id, at)
+from (select user_id, at from unnest($1::bigint[], $2::timestamptz[]) as seen (user_id, at) order by user_id) as seen
 
 -- name: identity
 -- Who this connection is, and what that would bypass: by itself or as a role that it may become.

@@ -31,4 +31,5 @@ async def presence(request: web.Request) -> web.Response:
     here = context(request)
     wanted = bodies.user_ids(request, "user_ids", MOST)
     last_seen = {user.id: user.last_seen_at for user in await here.users.visible(user_id, wanted)}
-    return bodies.answer({"users": await presence_of(here, user_id, wanted, last_seen)})
+    online = await here.node.presence.online_of(last_seen)
+    return bodies.answer({"users": await presence_of(here, user_id, wanted, last_seen, online)})
