@@ -42,6 +42,7 @@ def make_app(config: Config) -> web.Application:
             web.delete(API + "/conversations/{conversation_id}/participants/{user_id}", participants.remove),
             web.get(API + "/users/me", users.me),
             web.get(API + "/users", users.list_),
+            web.post(API + "/users/{user_id}/revoke", users.revoke),
             web.get(API + "/presence", users.presence),
             web.get("/stats", health.stats),
             web.get("/healthz", health.healthz),

@@ -187,6 +187,9 @@ class Config:
     auth: str = setting("AUTH", one_of("jwt", "off"), "jwt", "jwt, or off (demo and tests only)")
     jwt_secret: str = setting("JWT_SECRET", str, "", f"key of HS256, {MIN_SECRET_BYTES} bytes or more")
     jwt_public_key_file: str = setting("JWT_PUBLIC_KEY_FILE", str, "", "public key in PEM, for RS256, ES256 or EdDSA")
+    jwt_jwks_url: str = setting(
+        "JWT_JWKS_URL", url("https", "http"), "", "where an identity provider publishes its public keys"
+    )
     jwt_algorithms: tuple[str, ...] = setting(
         "JWT_ALGORITHMS", parse_list, (), "HS256 with a secret, else RS256,ES256,EdDSA"
     )
@@ -194,6 +197,7 @@ class Config:
     jwt_issuer: str = setting("JWT_ISSUER", str, "", "required iss, when set")
     jwt_leeway_s: float = setting("JWT_LEEWAY_S", seconds(0), 10.0, "how far clocks may be apart")
     jwt_user_claim: str = setting("JWT_USER_CLAIM", str, "sub", "claim that names the user")
+    api_token: str = setting("API_TOKEN", str, "", "the host application's own key")
     unknown_users: str = setting(
         "UNKNOWN_USERS", one_of("provision", "refuse"), "provision", "what an id first seen is: a new user, or refused"
     )
@@ -251,8 +255,14 @@ class Config:
 
 def _contradictions(config: Config) -> list[str]:
     problems = []
-    if config.jwt_secret and config.jwt_public_key_file:
-        problems.append("MESSENGER_JWT_SECRET and MESSENGER_JWT_PUBLIC_KEY_FILE are both set: keep one of them")
+    keys = {
+        "MESSENGER_JWT_SECRET": config.jwt_secret,
+        "MESSENGER_JWT_PUBLIC_KEY_FILE": config.jwt_public_key_file,
+        "MESSENGER_JWT_JWKS_URL": config.jwt_jwks_url,
+    }
+    given = [name for name, value in keys.items() if value]
+    if len(given) > 1:
+        problems.append(f"{' and '.join(given)} are {'both' if len(given) == 2 else 'all'} set: keep one of them")
     symmetric = {"HS256": MIN_SECRET_BYTES, "HS384": 48, "HS512": 64}
     least = max((symmetric[name] for name in config.algorithms if name in symmetric), default=MIN_SECRET_BYTES)
     if config.jwt_secret and len(config.jwt_secret.encode()) < least:

@@ -1,6 +1,6 @@
 """The daemon's resources, acquired in order and released in the opposite one; and the farewell to its devices.
 
-postgres → lanes → node (redis, repair, presence) → pulse. What is begun here is ended here.
+keys → postgres → lanes → node (redis, repair, presence) → pulse. What is begun here is ended here.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from messenger.store.users import UserStore
 from messenger.transport import close
 from messenger.transport.auth import Authenticator
 from messenger.transport.context import CONFIG, CONTEXT, Context
+from messenger.transport.keys import opened as opened_keys
 from messenger.transport.limits import Buckets
 from messenger.transport.pulse import pulse_forever
 
@@ -40,17 +41,17 @@ DRAIN_STEP_S = 0.05
 async def resources(app: web.Application) -> AsyncIterator[None]:
     """The application's one cleanup context. Raises Unavailable where the database is away at the start."""
     config = app[CONFIG]
-    async with Store.connected(config.database_url) as store, Lanes(store) as lanes:
+    async with opened_keys(config) as keys, Store.connected(config.database_url) as store, Lanes(store) as lanes:
         messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)
         people = UserStore(store)
         async with Node.running(_node_settings(config), messages, conversations, duties, people) as node:
-            users = Users(people, provision=config.unknown_users == "provision")
+            users = Users(people, node.relay, provision=config.unknown_users == "provision")
             app[CONTEXT] = context = Context(
                 config=config,
                 epoch=await duties.epoch(),
                 node=node,
                 duties=duties,
-                authenticator=Authenticator(config, users),
+                authenticator=Authenticator(config, users, keys),
                 users=users,
                 messages=Messages(messages, lanes, node.relay, max_content_chars=config.max_content_chars),
                 conversations=Conversations(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import jwt
 from redis import asyncio as aioredis
@@ -19,6 +20,7 @@ from messenger.errors import SetupError
 from messenger.store.migrate import applied_by_app, missing
 from messenger.store.queries import query
 from messenger.store.session import in_one_line
+from messenger.transport.keys import fetch
 
 # Clocks further apart make tokens and times look wrong.
 CLOCK_S = 5.0
@@ -46,9 +48,10 @@ def require_settings(config: Config) -> None:
         aioredis.ConnectionPool.from_url(config.redis_url)
     except ValueError:
         raise SetupError("MESSENGER_REDIS_URL cannot be read: one of its options has no such value") from None
-    if config.auth == "jwt" and not (config.jwt_secret or config.jwt_public_key_file):
+    if config.auth == "jwt" and not (config.jwt_secret or config.jwt_public_key_file or config.jwt_jwks_url):
         raise SetupError(
-            "no key to check tokens with: set MESSENGER_JWT_SECRET (32 bytes or more) or MESSENGER_JWT_PUBLIC_KEY_FILE"
+            "no key to check tokens with: set MESSENGER_JWT_SECRET (32 bytes or more), MESSENGER_JWT_PUBLIC_KEY_FILE "
+            "or MESSENGER_JWT_JWKS_URL"
         )
     if config.jwt_public_key_file:
         _require_key(config)
@@ -94,6 +97,8 @@ async def examine(config: Config) -> list[Finding]:
         findings.append(Finding("settings", False, str(error), "see messenger serve --help"))
     if config.auth == "off":
         findings.append(Finding("authentication", True, "off: for demo and tests only"))
+    if config.jwt_jwks_url:
+        findings.append(await _key_set(config.jwt_jwks_url))
     if config.database_url:
         try:
             async with _connected(config.database_url) as connection:
@@ -107,6 +112,18 @@ async def examine(config: Config) -> list[Finding]:
     if config.redis_url:
         findings += await _bus(config.redis_url)
     return findings
+
+
+async def _key_set(url: str) -> Finding:
+    mend = "check MESSENGER_JWT_JWKS_URL and that it answers with a JSON Web Key Set"
+    try:
+        async with aiohttp.ClientSession() as session:
+            found = len({id(key) for key in (await fetch(session, url)).values()})
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return Finding("key set", False, f"cannot be fetched ({type(error).__name__})", mend)
+    return Finding(
+        "key set", found > 0, f"{found} usable keys" if found else "holds no public key for signatures", mend
+    )
 
 
 @asynccontextmanager

@@ -257,6 +257,7 @@ create table messenger.users (
     tokens_not_before timestamp with time zone,
     last_seen_at timestamp with time zone,
     created_at timestamp with time zone not null default now(),
+    revoked_in xid8,
     constraint users_external_id_unique UNIQUE (external_id),
     constraint users_pk PRIMARY KEY (id),
     constraint users_external_id_shape CHECK ((((length(external_id) >= 1) AND (length(external_id) <= 128)) AND (external_id ~ '[^0-9]'::text))),
@@ -264,6 +265,8 @@ create table messenger.users (
 );
 comment on table messenger.users is 'A person, known by the integer id of the host application.';
 comment on column messenger.users.profile_issued_at is 'iat of the token that name and avatar_url are from, in seconds; the newest wins.';
+comment on column messenger.users.revoked_in is 'The transaction that set tokens_not_before last: found by a poll as conversation_heads.touched is.';
+CREATE INDEX users_revoked_in ON messenger.users USING btree (revoked_in) WHERE (revoked_in IS NOT NULL);
 alter table messenger.users enable row level security;
 alter table messenger.users force row level security;
 create policy owner_all on messenger.users as permissive for all to OWNER
@@ -401,6 +404,14 @@ grant execute on function messenger.record_last_seen(bigint,timestamp with time 
 create function messenger.remove_participant(p_conversation_id uuid, p_user_id bigint)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.remove_participant(uuid,bigint) to messenger_app;
+
+create function messenger.revoke_tokens(p_user_id bigint)
+    returns timestamp with time zone language sql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.revoke_tokens(bigint) to messenger_app;
+
+create function messenger.revoked_since(p_since xid8)
+    returns TABLE(user_id bigint, tokens_not_before timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.revoked_since(xid8) to messenger_app;
 
 create function messenger.set_role(p_conversation_id uuid, p_user_id bigint, p_role text)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;

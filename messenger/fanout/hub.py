@@ -6,6 +6,7 @@ After everybody has left, every map here is empty.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from messenger.domain.conversation import Role
 from messenger.domain.ids import ConversationId, UserId
@@ -13,6 +14,9 @@ from messenger.fanout.feed import Feed, Member
 from messenger.fanout.sink import Sink
 from messenger.fanout.watches import Watches
 from messenger.protocol.envelope import Move
+
+# Longer than coming in can take.
+LATELY_S = 120.0
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +50,8 @@ class Hub:
         self.people: dict[UserId, Person] = {}
         self.feeds: dict[ConversationId, Feed] = {}
         self.watches = Watches()
+        # Lately revoked, and until when that is kept: whose token was looked at before may only be let in after.
+        self._revoked: dict[UserId, tuple[int, float]] = {}
         self._on_hole = on_hole
         self._on_came = on_came
         self._on_left = on_left
@@ -93,6 +99,20 @@ class Hub:
         if not feed.members and self.feeds.get(feed.conversation_id) is feed:
             del self.feeds[feed.conversation_id]
             self._on_closed(feed)
+
+    def admit(self, person: Person, sink: Sink) -> None:
+        """Let a device hear from now on."""
+        person.devices[sink] = None
+        before, _ = self._revoked.get(sink.user_id, (0, 0.0))
+        sink.revoke(before)
+
+    def revoke(self, user_id: UserId, before: int) -> None:
+        """Close a user's devices whose tokens were issued before a second; those too that are on their way in."""
+        now = monotonic()
+        self._revoked = {user: told for user, told in self._revoked.items() if told[1] > now}
+        self._revoked[user_id] = before, now + LATELY_S
+        for sink in self.devices_of(user_id):
+            sink.revoke(before)
 
     def dismiss(self, sink: Sink) -> Person | None:
         """Forget a device; the person too, and returned, where it was his last."""

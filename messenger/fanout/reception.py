@@ -36,7 +36,7 @@ class Reception:
                 return
             if person.is_open:
                 greet()
-                person.devices[sink] = None
+                self._hub.admit(person, sink)
                 return
             # Another device of his is opening the door; where it fails, this one tries itself.
             await asyncio.wait([person.opened])
@@ -54,7 +54,7 @@ class Reception:
             await self._enter(person, user_id)
             # From here on nothing waits: he is in all his feeds at once.
             greet()
-            person.devices[sink] = None
+            self._hub.admit(person, sink)
             person.opened.set_result(None)
             for conversation_id in person.hints:
                 self._repair.bring_in(conversation_id, user_id)

@@ -4,6 +4,7 @@ Local devices are served at once, without waiting for the echo, which is then ol
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -67,6 +68,12 @@ class Relay:
         if to_others:
             self._signal(receipt.conversation_id, receipt.user_id, told)
 
+    def revoked(self, user_id: UserId, not_before: datetime) -> None:
+        """Somebody's tokens count no more."""
+        before = int(not_before.timestamp())
+        self._hub.revoke(user_id, before)
+        self._publish(self._bus.channels.user(user_id), envelope.Revoked(before))
+
     def receive(self, channel: str, data: bytes) -> None:
         """One message of the bus; what is no valid envelope is dropped, counted and logged."""
         subject = self._bus.channels.subject(channel)
@@ -83,6 +90,9 @@ class Relay:
                     known = self._push(user_id, body)
                 case OfUser(user_id), envelope.Joined(conversation_id):
                     self._repair.bring_in(conversation_id, user_id)
+                    known = True
+                case OfUser(user_id), envelope.Revoked(before):
+                    self._hub.revoke(user_id, before)
                     known = True
                 case _:
                     known = False

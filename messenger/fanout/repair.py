@@ -87,9 +87,13 @@ class Repair:
 
     async def poll(self) -> None:
         """One look at what was touched since the last one. Raises Unavailable."""
-        touched, self._since = await self._duties.touched_since(self._since, self._hub.people)
+        since = self._since
+        touched, self._since = await self._duties.touched_since(since, self._hub.people)
         for item in touched:
             self._look_at(item)
+        # Asked after the horizon was taken, so that no revocation lies between this poll and the next.
+        for user_id, not_before in (await self._duties.revoked_since(since)).items():
+            self._hub.revoke(user_id, int(not_before.timestamp()))
         # What a failure left undone is reported by no later poll.
         for feed in list(self._hub.feeds.values()):
             if feed.is_behind:

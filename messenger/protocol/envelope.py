@@ -66,13 +66,20 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """No token of a user issued before a second (since 1970) counts any more."""
+
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """A conversation is gone."""
 
     body: bytes
 
 
-Envelope: TypeAlias = Change | Signal | Personal | Joined | Deleted
+Envelope: TypeAlias = Change | Signal | Personal | Joined | Revoked | Deleted
 
 
 def move_of(message: Message) -> Move | None:
@@ -100,6 +107,8 @@ def encode(envelope: Envelope, origin: str) -> bytes:
             return orjson.dumps([VERSION, "personal", origin]) + b"\n" + body
         case Joined(conversation_id):
             return orjson.dumps([VERSION, "joined", origin, str(conversation_id)])
+        case Revoked(before):
+            return orjson.dumps([VERSION, "revoked", origin, before])
         case Deleted(body):
             return orjson.dumps([VERSION, "deleted", origin]) + b"\n" + body
 
@@ -117,7 +126,13 @@ def decode(data: bytes) -> tuple[str, Envelope] | None:
         return None
     if not isinstance(parts, list) or len(parts) < 3 or parts[0] != VERSION or not isinstance(parts[2], str):
         return None
-    found = _joined(parts) if parts[1] == "joined" else _with_body(parts, body)
+    match parts[1]:
+        case "joined":
+            found: Envelope | None = _joined(parts)
+        case "revoked":
+            found = _revoked(parts)
+        case _:
+            found = _with_body(parts, body)
     return None if found is None else (parts[2], found)
 
 
@@ -142,6 +157,13 @@ def _joined(parts: list[Any]) -> Joined | None:
         return Joined(ConversationId(UUID(parts[3])))
     except (IndexError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _revoked(parts: list[Any]) -> Revoked | None:
+    match parts[3:]:
+        case [int(before)] if not isinstance(before, bool):
+            return Revoked(before)
+    return None
 
 
 def _move(told: Any) -> Move | None:

@@ -1,6 +1,7 @@
 """What use cases need of fan-out. They announce after the commit, never before: announcing earlier makes ghosts."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Protocol
 
 from messenger.domain.conversation import Conversation, Receipt, Role
@@ -20,6 +21,8 @@ class Announcer(Protocol):
     def typing(self, conversation_id: ConversationId, user_id: UserId, *, is_typing: bool) -> None: ...
 
     def read(self, receipt: Receipt, *, to_others: bool) -> None: ...
+
+    def revoked(self, user_id: UserId, not_before: datetime) -> None: ...
 
 
 class Floor(Protocol):

@@ -39,6 +39,12 @@ class Duties:
             rows = await connection.fetch(query("duties.touched_since"), since, list(user_ids))
         return [touched_of(row) for row in rows if row["conversation_id"] is not None], rows[0]["horizon"]
 
+    async def revoked_since(self, since: int) -> Mapping[UserId, datetime]:
+        """Whose tokens were revoked in or after transaction `since`, and when theirs begin to count."""
+        async with self._store.connection() as connection:
+            rows = await connection.fetch(query("duties.revoked_since"), since)
+        return {row["user_id"]: row["tokens_not_before"] for row in rows}
+
     async def standing(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> Sequence[Standing]:
         """Where these users stand; who is not in the conversation is left out."""
         async with self._store.connection() as connection:

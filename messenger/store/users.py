@@ -28,6 +28,14 @@ class UserStore:
         not_before: datetime | None = row["tokens_not_before"]
         return not_before
 
+    async def revoke(self, user_id: UserId) -> datetime:
+        """The time before which the user's tokens count no more: now. Raises UserNotFound."""
+        async with self._store.connection() as connection:
+            not_before: datetime | None = await connection.fetchval(query("users.revoke"), user_id)
+        if not_before is None:
+            raise UserNotFound
+        return not_before
+
     async def by_external_id(self, external_id: str) -> UserId | None:
         async with self._store.connection() as connection:
             found: UserId | None = await connection.fetchval(query("users.by_external_id"), external_id)

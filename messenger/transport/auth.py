@@ -4,11 +4,10 @@ One algorithm family, given by the key that is configured; `exp` is required; no
 but its `alg`, and that only from the list.
 """
 
+import hmac
 import math
-import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -17,44 +16,40 @@ from aiohttp import web
 from messenger.config import Config
 from messenger.domain.ids import MAX_USER_ID, UserId, parse_user_id
 from messenger.domain.user import Profile
-from messenger.errors import SetupError, Unauthorized
+from messenger.errors import Forbidden, Unauthorized
 from messenger.protocol.frames import PROTOCOL
 from messenger.service.users import Users
+from messenger.transport.keys import Keys
 
 BEARER_PROTOCOL = "bearer."
 MAX_NAME_CHARS = 200
 MAX_URL_CHARS = 2048
 # The end of year 9999: what ends later (a host that counts milliseconds) ends then.
 LATEST_EXPIRY = 253_402_300_799
-# One character at least is no digit, so that it is never taken for an integer id.
-_EXTERNAL_ID = re.compile("(?=.*[^0-9])[^\x00\ud800-\udfff]{1,128}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose token it is, and until when it holds: seconds since 1970, None without authentication."""
+    """Whose token it is, from when and until when it holds: seconds since 1970, None without a token of his own."""
 
     user_id: UserId
-    expires_at: float | None
+    expires_at: float | None = None
+    issued_at: int | None = None
 
 
 class Authenticator:
     """Checks tokens, and makes their users known."""
 
-    def __init__(self, config: Config, users: Users) -> None:
+    def __init__(self, config: Config, users: Users, keys: Keys) -> None:
         self._users = users
+        self._keys = keys
         self._is_off = config.auth == "off"
+        self._api_token = config.api_token.encode()
         self._claim = config.jwt_user_claim
         self._leeway_s = config.jwt_leeway_s
         self._audience = config.jwt_audience or None
         self._issuer = config.jwt_issuer or None
-        self._algorithms = list(config.algorithms)
-        self._key: str | bytes = config.jwt_secret
-        if config.jwt_public_key_file:
-            try:
-                self._key = Path(config.jwt_public_key_file).read_bytes()
-            except OSError as error:
-                raise SetupError(f"MESSENGER_JWT_PUBLIC_KEY_FILE cannot be read: {error.strerror}") from None
+        self._algorithms = config.algorithms
         # A key that is too short must not pass with a warning (PyJWT's default).
         self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
@@ -67,48 +62,54 @@ class Authenticator:
         return self._leeway_s
 
     async def of_path(self, request: web.Request, named: str) -> Identity:
-        """Who opens a socket at `/ws/{named}`: the token's user, who must be the one that is named. Raises Unauthorized."""
+        """Who opens a socket at `/ws/{named}`: the token's user, who must be the one that is named. Raises Unauthorized,
+        Unavailable."""
         if self._is_off:
-            user_id = parse_user_id(named)
-            if user_id is None:
-                raise Unauthorized("user_mismatch")
-            return await self._arrived(user_id, Profile(), None)
-        identity = await self._identify(self._claims(_token_of(request)))
-        if named != "me" and await self._user_named(named) != identity.user_id:
+            return await self._without_token(parse_user_id(named), "user_mismatch")
+        identity = await self.of_token(_token_of(request))
+        if named != "me" and await self._users.named(named) != identity.user_id:
             raise Unauthorized("user_mismatch")
         return identity
 
     async def of_request(self, request: web.Request) -> Identity:
-        """Who asks over REST. Raises Unauthorized."""
+        """Who asks over REST. Raises Unauthorized, Unavailable."""
         if self._is_off:
             # Without authentication somebody still has to say who he is.
-            user_id = parse_user_id(request.headers.get("X-User-Id", ""))
-            if user_id is None:
-                raise Unauthorized("token_missing")
-            return await self._arrived(user_id, Profile(), None)
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthorized("token_missing")
-        return await self._identify(self._claims(token.strip()))
+            return await self._without_token(parse_user_id(request.headers.get("X-User-Id", "")), "token_missing")
+        return await self.of_token(_bearer_of(request))
 
     async def of_token(self, token: str) -> Identity:
-        """Whose token a live socket brings to go on. Raises Unauthorized."""
-        return await self._identify(self._claims(token))
+        """Whose token it is. Raises Unauthorized, Unavailable."""
+        claims = await self._claims(token)
+        if _is_service(claims) or self._claim not in claims:
+            raise Unauthorized("token_invalid")
+        return await self._identify(claims)
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    async def require_service(self, request: web.Request) -> None:
+        """The host application asks, by the API token or a token of scope service. Raises Unauthorized, Forbidden, Unavailable."""
+        if self._is_off:
+            return
+        token = _bearer_of(request)
+        if self._api_token and hmac.compare_digest(token.encode(errors="surrogateescape"), self._api_token):
+            return
+        if not _is_service(await self._claims(token)):
+            raise Forbidden("Only the host application may do this")
+
+    async def _claims(self, token: str) -> dict[str, Any]:
         if not token:
             raise Unauthorized("token_missing")
+        key = await self._keys.of(token)
         try:
             claims: dict[str, Any] = self._jwt.decode(
                 token,
-                self._key,
-                algorithms=self._algorithms,
+                key.value,
+                algorithms=[name for name in self._algorithms if key.algorithm in (None, name)],
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=self._leeway_s,
                 # A numeric subject is ours to check: PyJWT takes only text (its issue 1017). So is the end: it takes text too.
                 options={
-                    "require": ["exp", self._claim],
+                    "require": ["exp"],
                     "verify_sub": False,
                     "verify_exp": False,
                     "verify_aud": self._audience is not None,
@@ -117,45 +118,52 @@ class Authenticator:
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthorized("token_invalid") from None
-        if claims.get("scope") == "service":
-            raise Unauthorized("token_invalid")
         if _expiry(claims) <= time.time() - self._leeway_s:
             raise Unauthorized("token_expired")
         return claims
-
-    async def _user_named(self, text: str) -> UserId | None:
-        """Whom an integer in canonical form or an external id names; None for nobody."""
-        user_id = parse_user_id(text)
-        if user_id is None and _EXTERNAL_ID.fullmatch(text):
-            user_id = await self._users.by_external_id(text)
-        return user_id
 
     async def _identify(self, claims: dict[str, Any]) -> Identity:
         subject = claims[self._claim]
         user_id: UserId | None = None
         if isinstance(subject, str):
-            user_id = await self._user_named(subject)
+            user_id = await self._users.named(subject)
         elif isinstance(subject, int) and not isinstance(subject, bool) and 1 <= subject <= MAX_USER_ID:
             user_id = UserId(subject)
         if user_id is None:
             raise Unauthorized("token_invalid")
-        issued_at = claims.get("iat")
+        iat = claims.get("iat")
+        issued_at = int(iat) if isinstance(iat, int | float) and 0 <= iat < 2**53 else 0
         profile = Profile(
             name=_profile_text(claims.get("name"), MAX_NAME_CHARS),
             avatar_url=_profile_text(claims.get("picture"), MAX_URL_CHARS),
-            issued_at=int(issued_at) if isinstance(issued_at, int | float) and 0 <= issued_at < 2**53 else 0,
+            issued_at=issued_at,
         )
-        return await self._arrived(user_id, profile, _expiry(claims))
-
-    async def _arrived(self, user_id: UserId, profile: Profile, expires_at: float | None) -> Identity:
         await self._users.arrive(user_id, profile)
-        return Identity(user_id, expires_at)
+        return Identity(user_id, _expiry(claims), issued_at)
+
+    async def _without_token(self, user_id: UserId | None, reason: str) -> Identity:
+        if user_id is None:
+            raise Unauthorized(reason)
+        await self._users.be(user_id)
+        return Identity(user_id)
+
+
+def _is_service(claims: dict[str, Any]) -> bool:
+    return claims.get("scope") == "service"
+
+
+def _bearer_of(request: web.Request) -> str:
+    """Raises Unauthorized."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("token_missing")
+    return token.strip()
 
 
 def _token_of(request: web.Request) -> str:
     """The first token found: header, subprotocol, query. Raises Unauthorized."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
+    if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     offered = [item.strip() for item in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if PROTOCOL in offered:

@@ -12,6 +12,7 @@ class Close:
 
 
 PROTOCOL_ERROR = Close(1008, "protocol_error")  # stop
+REVOKED = Close(1008, "revoked")  # stop
 TOKEN_EXPIRED = Close(1008, "token_expired")  # get a new token
 FRAME_TOO_LARGE = Close(1009, "frame_too_large")  # fix yourself
 DRAINING = Close(1012, "draining")  # reconnect after a random 0 to 5 s, then sync

@@ -128,7 +128,7 @@ async def refresh(context: Context, device: Device, command: commands.Refresh) -
     identity = await context.authenticator.of_token(command.token)
     if identity.user_id != device.user_id or identity.expires_at is None:
         raise Unauthorized("user_mismatch")
-    device.expires_at, device.warned = identity.expires_at, False
+    device.expires_at, device.issued_at, device.warned = identity.expires_at, identity.issued_at, False
     return {"type": "auth.refreshed", "expires_at": datetime.fromtimestamp(identity.expires_at, UTC)}
 
 

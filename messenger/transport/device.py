@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 
 from messenger.domain.ids import UserId
 from messenger.protocol import frames
-from messenger.transport.close import FRAME_TOO_LARGE, SLOW_CONSUMER, Close
+from messenger.transport.close import FRAME_TOO_LARGE, REVOKED, SLOW_CONSUMER, Close
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,7 @@ class Device:
         self.connection_id = connection_id
         self.heard_at = asyncio.get_running_loop().time()
         self.expires_at: float | None = None
+        self.issued_at: int | None = None
         self.warned = False
         self._socket = socket
         self._transport = transport
@@ -81,6 +82,11 @@ class Device:
         if self._closing is None:
             self._closing = why
             self._farewell = asyncio.create_task(self._say_goodbye(why), name="farewell")
+
+    def revoke(self, before: int) -> None:
+        """Close where the token was issued before a second (since 1970); without authentication there is none."""
+        if self.issued_at is not None and self.issued_at < before:
+            self.close(REVOKED)
 
     def abandon(self) -> None:
         """Cut the connection: nobody is there to say goodbye to."""

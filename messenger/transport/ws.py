@@ -94,7 +94,7 @@ def _device(
         transport,
         here.config.max_queue_bytes,
     )
-    device.expires_at = identity.expires_at
+    device.expires_at, device.issued_at = identity.expires_at, identity.issued_at
     return device
 
 

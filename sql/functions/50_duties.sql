@@ -69,6 +69,22 @@ create or replace function messenger.user_by_external_id(p_external_id text) ret
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select u.id from messenger.users u where u.external_id = p_external_id $$;
 
+-- Every token of a user issued before now counts no more. Returns the time; null where there is no such user.
+create or replace function messenger.revoke_tokens(p_user_id bigint) returns timestamptz
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    update messenger.users u
+    set tokens_not_before = greatest(u.tokens_not_before, clock_timestamp()), revoked_in = pg_current_xact_id()
+    where u.id = p_user_id
+    returning u.tokens_not_before
+$$;
+
+-- Whose tokens were revoked in or after a transaction, and when theirs begin to count.
+create or replace function messenger.revoked_since(p_since xid8)
+returns table (user_id bigint, tokens_not_before timestamptz)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$ select u.id, u.tokens_not_before from messenger.users u where u.revoked_in >= p_since $$;
+
 -- When somebody was last online; time does not run backwards.
 create or replace function messenger.record_last_seen(p_user_id bigint, p_at timestamptz) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp

@@ -16,5 +16,6 @@ grant execute on function
     messenger.update_conversation(uuid, boolean, text, jsonb), messenger.delete_conversation(uuid),
     messenger.epoch(), messenger.applied_migrations(), messenger.horizon(), messenger.touched_since(xid8, bigint[]),
     messenger.standing(uuid, bigint[]), messenger.arrive(bigint, text, text, bigint, boolean),
-    messenger.user_by_external_id(text), messenger.record_last_seen(bigint, timestamptz)
+    messenger.user_by_external_id(text), messenger.revoke_tokens(bigint), messenger.revoked_since(xid8),
+    messenger.record_last_seen(bigint, timestamptz)
 to messenger_app;

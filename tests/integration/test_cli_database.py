@@ -19,7 +19,7 @@ def settings(database: Database) -> dict[str, str]:
 
 async def test_migrate_tells_what_it_did_and_what_is_missing(empty_database: Database) -> None:
     url = {"migrate_database_url": empty_database.owner_url}
-    steps = ["0001 foundation", "0000 functions and policies"]
+    steps = ["0001 foundation", "0002 revocations", "0000 functions and policies"]
     check = await messenger("migrate", "--check", **url)
     assert (check.code, check.out.splitlines(), check.err) == (1, [f"missing: {step}" for step in steps], "")
     first = await messenger("migrate", **url)

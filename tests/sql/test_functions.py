@@ -34,6 +34,8 @@ EXECUTABLE = """
     my_unread_count(uuid,bigint)
     record_last_seen(bigint,timestamp with time zone)
     remove_participant(uuid,bigint)
+    revoke_tokens(bigint)
+    revoked_since(xid8)
     set_role(uuid,bigint,text)
     standing(uuid,bigint[])
     touched_since(xid8,bigint[])

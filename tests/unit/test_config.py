@@ -35,6 +35,9 @@ READ: list[tuple[str, str, str, Any]] = [
     ("AUTH", "off", "auth", "off"),
     ("JWT_SECRET", SECRET, "jwt_secret", SECRET),
     ("JWT_PUBLIC_KEY_FILE", "/etc/key.pem", "jwt_public_key_file", "/etc/key.pem"),
+    ("JWT_JWKS_URL", "https://id.example/keys", "jwt_jwks_url", "https://id.example/keys"),
+    ("JWT_JWKS_URL", "http://keycloak:8080/certs", "jwt_jwks_url", "http://keycloak:8080/certs"),
+    ("API_TOKEN", "the host's own key", "api_token", "the host's own key"),
     ("JWT_ALGORITHMS", "RS256, ES256 ,EdDSA", "jwt_algorithms", ("RS256", "ES256", "EdDSA")),
     ("JWT_AUDIENCE", "chat", "jwt_audience", "chat"),
     ("JWT_ISSUER", "https://example.org", "jwt_issuer", "https://example.org"),
@@ -97,6 +100,7 @@ BAD = [
     ("PRESENCE_GRACE_S", "2s", "must be a number of seconds of at least 0"),
     ("DRAIN_S", "inf", "must be a number of seconds of at least 0"),
     ("CATCH_UP_S", "0", "must be a number of seconds of at least 0.05"),
+    ("JWT_JWKS_URL", "file:///etc/keys.json", "must begin with https:// or http://"),
     ("DEMO", "yes", "must be on or off"),
     ("LOG_FORMAT", "xml", "must be one of console, json"),
     ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR"),
@@ -142,11 +146,13 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "auth": "jwt",
         "jwt_secret": "",
         "jwt_public_key_file": "",
+        "jwt_jwks_url": "",
         "jwt_algorithms": (),
         "jwt_audience": "",
         "jwt_issuer": "",
         "jwt_leeway_s": 10,
         "jwt_user_claim": "sub",
+        "api_token": "",
         "unknown_users": "provision",
         "who_starts": "anyone",
         "allowed_origins": (),
@@ -178,7 +184,7 @@ def test_every_setting_is_tested() -> None:
     names = {item.metadata["name"].removeprefix("MESSENGER_") for item in fields(Config)}
     assert {name for name, *_ in READ} == names
     # Any text will do for these.
-    free = {"DATA_DIR", "JWT_PUBLIC_KEY_FILE", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_USER_CLAIM"}
+    free = {"DATA_DIR", "JWT_PUBLIC_KEY_FILE", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_USER_CLAIM", "API_TOKEN"}
     assert {name for name, *_ in BAD} | {"JWT_ALGORITHMS"} | free == names
 
 
@@ -208,6 +214,10 @@ def test_every_bad_value_has_its_line() -> None:
 def test_two_keys_contradict_each_other() -> None:
     assert problems({"JWT_SECRET": SECRET, "JWT_PUBLIC_KEY_FILE": "/etc/key.pem"}) == [
         "MESSENGER_JWT_SECRET and MESSENGER_JWT_PUBLIC_KEY_FILE are both set: keep one of them"
+    ]
+    every = {"JWT_SECRET": SECRET, "JWT_PUBLIC_KEY_FILE": "/etc/key.pem", "JWT_JWKS_URL": "https://id.example/keys"}
+    assert problems(every) == [
+        "MESSENGER_JWT_SECRET and MESSENGER_JWT_PUBLIC_KEY_FILE and MESSENGER_JWT_JWKS_URL are all set: keep one of them"
     ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from messenger.domain.ids import MAX_USER_ID, ConversationId, UserId
 from messenger.protocol import envelope
-from messenger.protocol.envelope import Change, Deleted, Envelope, Joined, Move, Personal, Signal
+from messenger.protocol.envelope import Change, Deleted, Envelope, Joined, Move, Personal, Revoked, Signal
 
 # A busy machine is no failure.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,6 +32,7 @@ envelopes: st.SearchStrategy[Envelope] = st.one_of(
     st.builds(Signal, user_ids, bodies),
     st.builds(Personal, bodies),
     st.builds(Joined, st.builds(ConversationId, st.uuids())),
+    st.builds(Revoked, st.integers(0, 2**53)),
     st.builds(Deleted, bodies),
 )
 ALL: list[Envelope] = [
@@ -40,6 +41,7 @@ ALL: list[Envelope] = [
     Signal(UserId(7), BODY),
     Personal(BODY),
     Joined(TEA),
+    Revoked(1_800_000_000),
     Deleted(BODY),
 ]
 

@@ -16,6 +16,10 @@ select t.conversation_id, t.last_change, t.deleted, t.user_ids, h.horizon
 from (select messenger.horizon() as horizon) as h
 left join messenger.touched_since($1, $2) as t on true
 
+-- name: revoked_since
+-- Whose tokens were revoked in or after a transaction.
+select user_id, tokens_not_before from messenger.revoked_since($1)
+
 -- name: standing
 -- Where these users stand in one conversation.
 select * from messenger.standing($1, $2)

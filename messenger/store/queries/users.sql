@@ -2,6 +2,10 @@
 -- Make a user known, with what his token says of him.
 select tokens_not_before from messenger.arrive($1, $2, $3, $4, $5)
 
+-- name: revoke
+-- No token of a user issued before now counts any more.
+select messenger.revoke_tokens($1)
+
 -- name: by_external_id
 -- The integer id of a host's own id.
 select messenger.user_by_external_id($1)

@@ -25,6 +25,16 @@ async def list_(request: web.Request) -> web.Response:
     return bodies.answer({"users": [frames.user(user, own=user.id == user_id) for user in found]})
 
 
+async def revoke(request: web.Request) -> web.Response:
+    """For the host application: a user's tokens of before now count no more, and his devices that hold one are closed."""
+    here = context(request)
+    await here.authenticator.require_service(request)
+    user_id = await here.users.named(request.match_info["user_id"])
+    if user_id is None:
+        raise UserNotFound
+    return bodies.answer({"user_id": user_id, "tokens_not_before": await here.users.revoke(user_id)})
+
+
 async def presence(request: web.Request) -> web.Response:
     """Who of these is online; somebody one shares nothing with is told as offline."""
     user_id = await bodies.actor(request)
