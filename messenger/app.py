@@ -5,7 +5,7 @@ from aiohttp import web
 from messenger import lifecycle
 from messenger.config import Config
 from messenger.transport import demo, health, middleware, ws
-from messenger.transport.context import CONFIG
+from messenger.transport.context import ALONE, CONFIG, PLACE, Place
 from messenger.transport.rest import conversations, messages, participants, users
 
 API = "/api/v1/messenger"
@@ -13,13 +13,14 @@ API = "/api/v1/messenger"
 MAX_BODY_BYTES = 262_144
 
 
-def make_app(config: Config) -> web.Application:
+def make_app(config: Config, place: Place = ALONE) -> web.Application:
     """The daemon as an application; its resources live as long as it does."""
     app = web.Application(
         middlewares=[middleware.log_requests, middleware.fence, middleware.tell_problems],
         client_max_size=MAX_BODY_BYTES,
     )
     app[CONFIG] = config
+    app[PLACE] = place
     app.cleanup_ctx.append(lifecycle.resources)
     app.on_shutdown.append(lifecycle.drain)
     app.add_routes(

@@ -16,15 +16,16 @@ from typing import Any, NoReturn, ParamSpec
 import click
 import jwt
 
-from messenger import logs, preflight
+from messenger import logs, preflight, server
 from messenger.config import Config
 from messenger.domain.ids import parse_user_id
 from messenger.embedded import EmbeddedError, embedded_servers, grant_app_role
 from messenger.errors import SetupError, Unavailable
-from messenger.server import serve as serve_until_stopped
+from messenger.listening import address_of, listen
 from messenger.store.duties import Duties
 from messenger.store.migrate import migrate as migrate_database
 from messenger.store.session import Store
+from messenger.workers import serve as serve_many
 
 P = ParamSpec("P")
 
@@ -93,6 +94,13 @@ ENV_FILE = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read settings from a file of NAME=value lines; the environment wins over it.",
 )
+WORKERS = click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Processes that share the port; each is a node.",
+)
 HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 PORT = click.option(
     "--port",
@@ -113,25 +121,35 @@ def main() -> None:
 @main.command()
 @HOST
 @PORT
+@WORKERS
 @click.option("--embedded", is_flag=True, help="Start a PostgreSQL and a Redis of its own, under the data folder.")
 @INSECURE
 @ENV_FILE
 @told_in_one_line
-def serve(host: str, port: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
+def serve(host: str, port: int, workers: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
     """Run the daemon."""
     config = configure(env_file)
     logs.set_up(config)
-    run(config, host, port, embedded=embedded, insecure=insecure, on_ready=lambda address: say(f"Serving on {address}"))
+    run(
+        config,
+        host,
+        port,
+        workers,
+        embedded=embedded,
+        insecure=insecure,
+        on_ready=lambda address: say(f"Serving on {address}"),
+    )
 
 
 @main.command()
 @HOST
 @PORT
+@WORKERS
 @click.option("--embedded", is_flag=True, hidden=True, help="Always so.")
 @INSECURE
 @ENV_FILE
 @told_in_one_line
-def demo(host: str, port: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
+def demo(host: str, port: int, workers: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
     """Run with a database and a bus of its own, demo people, the demo client at /, and no authentication."""
     from messenger.transport.demo import PEOPLE
 
@@ -145,13 +163,14 @@ def demo(host: str, port: int, embedded: bool, insecure: bool, env_file: Path | 
             say(f"  {name:<10} {address}/?user={user_id}")
         say("\nAuthentication is off. Ctrl-C stops everything.")
 
-    run(config, host, port, embedded=True, insecure=insecure, with_demo_data=True, on_ready=show_links)
+    run(config, host, port, workers, embedded=True, insecure=insecure, with_demo_data=True, on_ready=show_links)
 
 
 def run(
     config: Config,
     host: str,
     port: int,
+    workers: int,
     *,
     embedded: bool,
     insecure: bool,
@@ -171,7 +190,7 @@ def run(
         if not embedded:
             preflight.require_settings(config)
             asyncio.run(preflight.require_database(config))
-            serve_until_stopped(config, host, port, on_ready)
+            serve_until_stopped(config, host, port, workers, on_ready)
             return
         with embedded_servers(config.data_dir, say) as servers:
             config = replace(config, database_url=servers.database_url, redis_url=servers.redis_url)
@@ -185,7 +204,17 @@ def run(
                 from messenger.demo_data import seed
 
                 asyncio.run(seed(config.database_url))
-            serve_until_stopped(config, host, port, on_ready)
+            serve_until_stopped(config, host, port, workers, on_ready)
+
+
+def serve_until_stopped(config: Config, host: str, port: int, workers: int, on_ready: Callable[[str], None]) -> None:
+    """Raises SetupError."""
+    every = listen(host, port, workers)
+    address = address_of(host, every[0])
+    if workers == 1:
+        server.serve(config, every[0], lambda: on_ready(address))
+    else:
+        serve_many(config, every, lambda: on_ready(address))
 
 
 @contextmanager

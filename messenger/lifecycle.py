@@ -1,6 +1,6 @@
 """The daemon's resources, acquired in order and released in the opposite one; and the farewell to its devices.
 
-keys → postgres → lanes → node (redis, repair, presence) → pulse. What is begun here is ended here.
+keys → postgres → lanes → node (redis, repair, presence) → pulse → siblings. What is begun here is ended here.
 """
 
 import asyncio
@@ -27,10 +27,11 @@ from messenger.store.session import Store
 from messenger.store.users import UserStore
 from messenger.transport import close
 from messenger.transport.auth import Authenticator
-from messenger.transport.context import CONFIG, CONTEXT, Context
+from messenger.transport.context import CONFIG, CONTEXT, PLACE, Context
 from messenger.transport.keys import opened as opened_keys
 from messenger.transport.limits import Buckets
 from messenger.transport.pulse import pulse_forever
+from messenger.transport.siblings import Siblings
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ DRAIN_STEP_S = 0.05
 
 async def resources(app: web.Application) -> AsyncIterator[None]:
     """The application's one cleanup context. Raises Unavailable where the database is away at the start."""
-    config = app[CONFIG]
+    config, place = app[CONFIG], app[PLACE]
     async with opened_keys(config) as keys, Store.connected(config.database_url) as store, Lanes(store) as lanes:
         messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)
         people = UserStore(store)
@@ -50,6 +51,7 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                 config=config,
                 epoch=await duties.epoch(),
                 node=node,
+                siblings=(siblings := Siblings(node, place.folder, place.number)),
                 duties=duties,
                 authenticator=Authenticator(config, users, keys),
                 users=users,
@@ -66,7 +68,8 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
             )
             pulse = asyncio.create_task(pulse_forever(context), name="pulse")
             try:
-                yield
+                async with siblings.answering():
+                    yield
             finally:
                 await end([pulse])
 

@@ -1,8 +1,9 @@
-"""Serving: one process on one port until it is asked to stop, then a farewell that leaves nothing behind."""
+"""Serving: one process on its sockets until it is asked to stop, then a farewell that leaves nothing behind."""
 
 import asyncio
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 
 import structlog
 import uvloop
@@ -13,6 +14,8 @@ from messenger.app import make_app
 from messenger.background import end
 from messenger.config import Config
 from messenger.errors import SetupError, Unavailable
+from messenger.listening import BACKLOG, make_room
+from messenger.transport.context import ALONE, Place
 
 log = structlog.get_logger(__name__)
 
@@ -20,26 +23,36 @@ log = structlog.get_logger(__name__)
 SHUTDOWN_S = 5.0
 
 
-def serve(config: Config, host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Blocks until SIGTERM or SIGINT; `on_ready` is given the address. Raises SetupError where it cannot start."""
+def serve(
+    config: Config,
+    sockets: Sequence[socket.socket],
+    on_ready: Callable[[], object],
+    *,
+    place: Place = ALONE,
+    lifeline: int | None = None,
+) -> None:
+    """Blocks until SIGTERM or SIGINT, or until the other end of the pipe `lifeline` closes. Raises SetupError where it
+    cannot start."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, host, port, on_ready))
+        runner.run(_serve(make_room(config), sockets, on_ready, place, lifeline))
 
 
-async def _serve(config: Config, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+async def _serve(
+    config: Config, sockets: Sequence[socket.socket], on_ready: Callable[[], object], place: Place, lifeline: int | None
+) -> None:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    app = make_app(config)
+    if lifeline is not None:
+        loop.add_reader(lifeline, asked.set)
+    app = make_app(config, place)
     # Our own lines tell each request: the library's would print query tokens.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=75)
     try:
-        if not await _started(runner, host, port, asked):
+        if not await _started(runner, sockets, asked):
             return
-        bound = runner.addresses[0][1]
-        shown = f"[{host}]" if ":" in host else host
-        on_ready(f"http://{shown}:{bound}")
+        on_ready()
         await asked.wait()
         # Still listening meanwhile: /readyz says 503, and newcomers are sent elsewhere.
         await lifecycle.drain(app)
@@ -47,9 +60,9 @@ async def _serve(config: Config, host: str, port: int, on_ready: Callable[[str],
         await runner.cleanup()
 
 
-async def _started(runner: web.AppRunner, host: str, port: int, asked: asyncio.Event) -> bool:
+async def _started(runner: web.AppRunner, sockets: Sequence[socket.socket], asked: asyncio.Event) -> bool:
     """False where it was asked to stop before it could start. Raises SetupError."""
-    starting = asyncio.create_task(_start(runner, host, port), name="start")
+    starting = asyncio.create_task(_start(runner, sockets), name="start")
     stopping = asyncio.create_task(asked.wait(), name="asked to stop")
     done, pending = await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     await end(pending)
@@ -59,11 +72,12 @@ async def _started(runner: web.AppRunner, host: str, port: int, asked: asyncio.E
     return True
 
 
-async def _start(runner: web.AppRunner, host: str, port: int) -> None:
+async def _start(runner: web.AppRunner, sockets: Sequence[socket.socket]) -> None:
     try:
         await runner.setup()
-        await web.TCPSite(runner, host, port).start()
+        for sock in sockets:
+            await web.SockSite(runner, sock, backlog=BACKLOG).start()
     except Unavailable:
         raise SetupError("PostgreSQL does not answer at MESSENGER_DATABASE_URL") from None
     except OSError as error:
-        raise SetupError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        raise SetupError(f"cannot listen: {error.strerror}") from None

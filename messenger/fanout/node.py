@@ -1,7 +1,7 @@
 """One node's fan-out, put together: hub, bus, repair, reception, relay, presence. Leaving the context takes it all down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 from messenger.background import end
 from messenger.bus.bus import Bus
 from messenger.bus.presence import Presence
+from messenger.domain.ids import ConversationId, UserId
 from messenger.fanout.attendance import Attendance
 from messenger.fanout.chores import Chores
 from messenger.fanout.feed import Feed
@@ -32,6 +33,15 @@ class NodeSettings:
     catch_up_s: float
     presence_ttl_s: float
     presence_grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Who has a device here, the conversations with a participant among them, and how many devices there are."""
+
+    users: Collection[UserId]
+    conversations: Collection[ConversationId]
+    connections: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +122,18 @@ class Node:
                 await end(tasks)
                 await bus.forget_figures()
 
+    def census(self) -> Census:
+        """Who is on this node."""
+        connections = sum(len(person.devices) for person in self.hub.people.values())
+        return Census(self.hub.people.keys(), self.hub.feeds.keys(), connections)
+
     def figures(self) -> Mapping[str, int]:
         """What this node counts."""
+        census = self.census()
         return {
-            "online_users": len(self.hub.people),
-            "total_connections": sum(len(person.devices) for person in self.hub.people.values()),
-            "active_conversations": len(self.hub.feeds),
+            "online_users": len(census.users),
+            "total_connections": census.connections,
+            "active_conversations": len(census.conversations),
         }
 
     async def cluster_figures(self) -> Mapping[str, int]:

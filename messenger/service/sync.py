@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from messenger.domain.conversation import CaughtUp, Standing
 from messenger.domain.ids import ConversationId, UserId
 from messenger.errors import NotParticipant
+from messenger.gate import Gate
 from messenger.protocol import frames
 from messenger.store.conversations import ConversationStore
 
 # A device further behind starts over: replaying more costs it longer than a page.
 MOST_BEHIND = 1000
+# So many catch up at once, and each waits no longer than this: after a restart everybody does.
+WIDTH = 3
+WAIT_S = 30.0
 # What a conversation takes in an answer beside its changes, in bytes.
 FRAME_OF_ONE = 300
 
@@ -27,9 +31,14 @@ class Caught:
 class Sync:
     def __init__(self, conversations: ConversationStore) -> None:
         self._conversations = conversations
+        self._gate = Gate(WIDTH, WAIT_S)
 
     async def catch_up(self, actor: UserId, cursors: Mapping[ConversationId, int], limit: int) -> Caught:
         """As much as goes into one frame, latest activity first; `limit` in changes a conversation. Raises Unavailable."""
+        async with self._gate.passed():
+            return await self._catch_up(actor, cursors, limit)
+
+    async def _catch_up(self, actor: UserId, cursors: Mapping[ConversationId, int], limit: int) -> Caught:
         standings = await self._conversations.standings(actor)
         mine = {standing.conversation_id for standing in standings}
         removed = [conversation_id for conversation_id in cursors if conversation_id not in mine]

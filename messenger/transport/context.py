@@ -1,11 +1,13 @@
 """What handlers reach: the use cases and the node, hung on the application under one typed key."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
 
 from messenger.config import Config
 from messenger.fanout.node import Node
+from messenger.gate import Gate
 from messenger.service.conversations import Conversations
 from messenger.service.messages import Messages
 from messenger.service.sync import Sync
@@ -15,6 +17,18 @@ from messenger.store.duties import Duties
 from messenger.transport.auth import Authenticator
 from messenger.transport.device import Device
 from messenger.transport.limits import Buckets
+from messenger.transport.siblings import Siblings
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which of its workers a daemon's process is, and the folder where they find each other; none where it is alone."""
+
+    folder: Path | None
+    number: int
+
+
+ALONE = Place(None, 0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +38,7 @@ class Context:
     config: Config
     epoch: str
     node: Node
+    siblings: Siblings
     duties: Duties
     authenticator: Authenticator
     users: Users
@@ -33,13 +48,19 @@ class Context:
     typing: TypingIndicator
     message_rates: Buckets
     devices: set[Device] = field(default_factory=set)
+    entrance: Gate = field(default_factory=lambda: Gate(ENTRANCE_WIDTH, ENTRANCE_S))
     open_sockets: int = 0
     unknown_types: int = 0
     is_draining: bool = False
 
 
+# So many devices come in at once, and each waits no longer than this: a crowd takes turns.
+ENTRANCE_WIDTH = 4
+ENTRANCE_S = 20.0
+
 CONTEXT = web.AppKey("messenger.context", Context)
 CONFIG = web.AppKey("messenger.config", Config)
+PLACE = web.AppKey("messenger.place", Place)
 
 
 def context(request: web.Request) -> Context:

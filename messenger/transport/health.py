@@ -32,6 +32,6 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def stats(request: web.Request) -> web.Response:
-    """What this node counts, and the cluster."""
-    node = context(request).node
-    return bodies.answer({**node.figures(), "cluster": await node.cluster_figures()})
+    """What this daemon counts, all its workers together, and the cluster."""
+    here = context(request)
+    return bodies.answer({**await here.siblings.figures(), "cluster": await here.node.cluster_figures()})

@@ -51,35 +51,41 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
 
 
 async def _serve(request: web.Request, here: Context, socket: Socket) -> None:
-    refusal: Close | None = None
-    if here.is_draining:
-        refusal = close.DRAINING
-    elif here.open_sockets > here.config.max_connections:
-        refusal = close.OVERLOADED
-    else:
-        try:
-            identity = await here.authenticator.of_path(request, request.match_info["user_id"])
-        except Unauthorized as error:
-            refusal = close.unauthorized(error.reason or "token_invalid")
-        except MessengerError:
-            refusal = close.OVERLOADED
-    if refusal is not None:
-        await socket.close(code=refusal.code, message=refusal.reason.encode())
-        return
-    transport = request.transport
-    if transport is None:
-        return  # it hung up while we asked who it is
-    device = _device(request, here, socket, transport, identity)
+    device: Device | None = None
+    refusal = _refusal(here)
     try:
-        if await _admit(here, device):
+        if refusal is None:
+            shown = await here.authenticator.shown(request)
+            # From here on the database is asked: a crowd takes turns.
+            async with here.entrance.passed():
+                identity = await here.authenticator.of_path(shown, request.match_info["user_id"])
+                if request.transport is None:
+                    return  # it hung up while we asked who it is
+                device = _device(request, here, socket, request.transport, identity)
+                refusal = await _admit(here, device)
+        if device is not None and refusal is None:
             await _read(here, device, socket)
+    except Unauthorized as error:
+        refusal = close.unauthorized(error.reason or "token_invalid")
     except MessengerError:
-        device.close(close.OVERLOADED)
+        refusal = close.OVERLOADED
     finally:
-        here.devices.discard(device)
-        here.typing.dismiss(device)
-        # Shielded: a handler that is cancelled must still give everything back.
-        await asyncio.shield(_dismiss(here, device))
+        if device is not None:
+            if refusal is not None:
+                device.close(refusal)
+            here.devices.discard(device)
+            here.typing.dismiss(device)
+            # Shielded: a handler that is cancelled must still give everything back.
+            await asyncio.shield(_dismiss(here, device))
+    if device is None and refusal is not None:
+        await socket.close(code=refusal.code, message=refusal.reason.encode())
+
+
+def _refusal(here: Context) -> Close | None:
+    """Why nobody comes in just now."""
+    if here.is_draining:
+        return close.DRAINING
+    return close.OVERLOADED if here.open_sockets > here.config.max_connections else None
 
 
 def _device(
@@ -98,7 +104,9 @@ def _device(
     return device
 
 
-async def _admit(here: Context, device: Device) -> bool:
+async def _admit(here: Context, device: Device) -> Close | None:
+    """Let a device in; why not, where it may not. Raises Unavailable."""
+
     def greet() -> None:
         here.devices.add(device)
         device.tell(
@@ -110,10 +118,9 @@ async def _admit(here: Context, device: Device) -> bool:
     count = await here.node.presence.arrive(device.user_id, device.connection_id)
     count = count or len(here.node.hub.devices_of(device.user_id)) + 1
     if count > here.config.max_devices_per_user:
-        device.close(close.TOO_MANY_CONNECTIONS)
-        return False
+        return close.TOO_MANY_CONNECTIONS
     await here.node.reception.admit(device, greet)
-    return True
+    return _refusal(here)  # the daemon may have begun to drain meanwhile, without this device in its sight
 
 
 async def _read(here: Context, device: Device, socket: Socket) -> None:

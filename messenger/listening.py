@@ -1,0 +1,88 @@
+"""The port: sockets to listen on, and descriptors for those who come."""
+
+import resource
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+import structlog
+
+from messenger.config import Config
+from messenger.errors import SetupError
+
+log = structlog.get_logger(__name__)
+
+# A crowd that reconnects at once waits here instead of being turned away.
+BACKLOG = 4096
+# What is sent and not acknowledged for so long ends a connection: a peer that vanished without a word. In milliseconds.
+USER_TIMEOUT_MS = 30_000
+# Descriptors for everything that is no device: the database, the bus, requests over HTTP.
+RESERVE = 200
+
+
+def listen(host: str, port: int, times: int = 1) -> list[list[socket.socket]]:
+    """Bound sockets on one port, `times` over, each set for one process; the system deals connections out among them.
+
+    A port of 0 is a free one, the same for all. Raises SetupError.
+    """
+    with ExitStack() as opened:
+        try:
+            # Two daemons would share a port without noticing: the first look is alone.
+            first = _bound(host, port, shared=False)
+            port = first[0].getsockname()[1]
+            if times == 1:
+                return [first]
+            for sock in first:
+                sock.close()
+            every = [[opened.enter_context(sock) for sock in _bound(host, port, shared=True)] for _ in range(times)]
+        except OSError as error:
+            raise SetupError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        opened.pop_all()
+        return every
+
+
+def address_of(host: str, sockets: Sequence[socket.socket]) -> str:
+    """As a person types it."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{sockets[0].getsockname()[1]}"
+
+
+def make_room(config: Config) -> Config:
+    """Let this process have as many descriptors as its devices need; where the system does not, fewer devices."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = config.max_connections + RESERVE
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft >= wanted:
+        return config
+    fewer = soft - min(RESERVE, soft // 2)
+    log.warning("too few descriptors for MESSENGER_MAX_CONNECTIONS", descriptors=soft, connections=fewer)
+    return replace(config, max_connections=fewer)
+
+
+def _bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:
+    """One socket for each address of a name."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; inherited by what is accepted
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+            sock.bind(
+                (address[0], sockets[0].getsockname()[1] if port == 0 and len(sockets) > 1 else port, *address[2:])
+            )
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
