@@ -4,6 +4,7 @@ keys → postgres → lanes → node (redis, repair, presence) → pulse → sib
 """
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -86,10 +87,11 @@ async def drain(app: web.Application) -> None:
         device.tell({"type": "system", "event": "draining"})
     steps = max(1, int(app[CONFIG].drain_s / DRAIN_STEP_S))
     for step in range(steps):
-        for device in devices[step::steps]:
+        for device in devices[: math.ceil(len(devices) * (step + 1) / steps)]:
             device.close(close.DRAINING)
-        if step + 1 < steps and any(not device.is_closing for device in devices):
-            await asyncio.sleep(DRAIN_STEP_S)
+        if all(device.is_closing for device in devices):
+            break
+        await asyncio.sleep(DRAIN_STEP_S)
     await asyncio.gather(*(device.closed() for device in devices))
     # Their leases end without us; where we are the last node, nobody else would write it down.
     at = datetime.now(UTC)

@@ -1,12 +1,15 @@
 """The port: sockets to listen on, and descriptors for those who come."""
 
+import asyncio
 import resource
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import structlog
+from aiohttp import web
 
 from messenger.config import Config
 from messenger.errors import SetupError
@@ -48,18 +51,58 @@ def address_of(host: str, sockets: Sequence[socket.socket]) -> str:
     return f"http://{shown}:{sockets[0].getsockname()[1]}"
 
 
-def make_room(config: Config) -> Config:
-    """Let this process have as many descriptors as its devices need; where the system does not, fewer devices."""
+def make_room(config: Config) -> tuple[Config, int]:
+    """Let this process have as many descriptors as its devices need; where the system does not, fewer devices.
+
+    Returns the settings, and the descriptor from which on no connection is taken.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = config.max_connections + RESERVE
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft >= wanted:
-        return config
-    fewer = soft - min(RESERVE, soft // 2)
-    log.warning("too few descriptors for MESSENGER_MAX_CONNECTIONS", descriptors=soft, connections=fewer)
-    return replace(config, max_connections=fewer)
+    reserve = min(RESERVE, soft // 2)
+    if soft < wanted:
+        log.warning("too few descriptors for MESSENGER_MAX_CONNECTIONS", descriptors=soft, connections=soft - reserve)
+        config = replace(config, max_connections=soft - reserve)
+    # Half of the reserve is for requests over HTTP, and for those who are told that they are one too many.
+    return config, soft - reserve // 2
+
+
+class Site(web.SockSite):
+    """Connections for an application, but for those that would take a descriptor of what the daemon itself needs.
+
+    Descriptors are numbered from the lowest that is free, so that the number tells how many there are.
+    """
+
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, last: int) -> None:
+        super().__init__(runner, sock, backlog=BACKLOG)
+        self._last = last
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Arrival(server, self._last), sock=self._sock, backlog=self._backlog
+        )
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection's first moment: it is cut, or handed on."""
+
+    def __init__(self, server: web.Server, last: int) -> None:
+        self._server = server
+        self._last = last
+
+    def connection_made(self, transport: Any) -> None:
+        if transport.get_extra_info("socket").fileno() > self._last:
+            transport.abort()
+            return
+        protocol = self._server()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
 
 def _bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
 import uvloop
@@ -14,7 +15,7 @@ from messenger.app import make_app
 from messenger.background import end
 from messenger.config import Config
 from messenger.errors import SetupError, Unavailable
-from messenger.listening import BACKLOG, make_room
+from messenger.listening import Site, make_room
 from messenger.transport.context import ALONE, Place
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ def serve(
     """Blocks until SIGTERM or SIGINT, or until the other end of the pipe `lifeline` closes. Raises SetupError where it
     cannot start."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(make_room(config), sockets, on_ready, place, lifeline))
+        runner.run(_serve(config, sockets, on_ready, place, lifeline))
 
 
 async def _serve(
@@ -46,11 +47,12 @@ async def _serve(
         loop.add_signal_handler(number, asked.set)
     if lifeline is not None:
         loop.add_reader(lifeline, asked.set)
+    config, last = make_room(config)
     app = make_app(config, place)
     # Our own lines tell each request: the library's would print query tokens.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=75)
     try:
-        if not await _started(runner, sockets, asked):
+        if not await _started(_start(runner, sockets, last), asked):
             return
         on_ready()
         await asked.wait()
@@ -60,9 +62,9 @@ async def _serve(
         await runner.cleanup()
 
 
-async def _started(runner: web.AppRunner, sockets: Sequence[socket.socket], asked: asyncio.Event) -> bool:
+async def _started(start: Coroutine[Any, Any, None], asked: asyncio.Event) -> bool:
     """False where it was asked to stop before it could start. Raises SetupError."""
-    starting = asyncio.create_task(_start(runner, sockets), name="start")
+    starting = asyncio.create_task(start, name="start")
     stopping = asyncio.create_task(asked.wait(), name="asked to stop")
     done, pending = await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     await end(pending)
@@ -72,11 +74,11 @@ async def _started(runner: web.AppRunner, sockets: Sequence[socket.socket], aske
     return True
 
 
-async def _start(runner: web.AppRunner, sockets: Sequence[socket.socket]) -> None:
+async def _start(runner: web.AppRunner, sockets: Sequence[socket.socket], last: int) -> None:
     try:
         await runner.setup()
         for sock in sockets:
-            await web.SockSite(runner, sock, backlog=BACKLOG).start()
+            await Site(runner, sock, last).start()
     except Unavailable:
         raise SetupError("PostgreSQL does not answer at MESSENGER_DATABASE_URL") from None
     except OSError as error:

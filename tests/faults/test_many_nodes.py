@@ -13,11 +13,11 @@ from tests.support.breakable import BreakableRedis
 from tests.support.command import in_one_line, messenger, settings_of
 from tests.support.daemon import Daemon
 from tests.support.database import Database
-from tests.support.node import UNLIMITED, Cluster
+from tests.support.node import FREE, Cluster
 from tests.support.people import Phone
 
 ANN, BEN = 1, 2
-RATES = {"rate_messages": UNLIMITED, "rate_frames": UNLIMITED, "max_devices_per_user": 100}
+RATES = {**FREE, "max_devices_per_user": 100}
 
 
 def workers_of(daemon: Daemon) -> list[int]:

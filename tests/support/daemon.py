@@ -81,7 +81,7 @@ async def daemon(*args: str, before: str = "", **settings: Any) -> AsyncIterator
         async with asyncio.timeout(PATIENCE_S):
             line = await process.stdout.readline()
         assert line.startswith(b"Serving on "), log.read_text()
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         yield Daemon(process, log, line.decode().split()[-1], session, stack)
 
 

@@ -27,6 +27,7 @@ from tests.support.reachable import SECRET, Reachable
 # Short enough that a test can wait for them, long enough that nothing hangs on them by chance.
 QUICK: dict[str, Any] = {"drain_s": 0, "presence_grace_s": 0.3, "presence_ttl_s": 3, "catch_up_s": 0.3}
 UNLIMITED = Rate(0, 1, 0)
+FREE: dict[str, Any] = {"rate_messages": UNLIMITED, "rate_frames": UNLIMITED}
 
 
 class Server(TestServer):
@@ -80,7 +81,7 @@ class Cluster:
             await server.start_server()
             stack.push_async_callback(server.close)
             stack.push_async_callback(lifecycle.drain, server.app)
-            session = await stack.enter_async_context(aiohttp.ClientSession())
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
             yield Node(server, session, stack)
 
 
@@ -132,8 +133,7 @@ def stage_with(**settings: Any) -> Any:
             oracle = await asyncpg.connect(database.admin_url)
             stack.push_async_callback(oracle.close)
             cluster = Cluster(stack, database.app_url, servers.redis_url, prefix=f"t{secrets.token_hex(5)}:")
-            rates = {"rate_messages": UNLIMITED, "rate_frames": UNLIMITED}
-            stage = Stage(await cluster.node(**{**rates, **settings}), oracle)
+            stage = Stage(await cluster.node(**{**FREE, **settings}), oracle)
             yield stage
             await stage.node.emptied()
         await servers.execute(f'drop database "{database.name}" with (force)')
