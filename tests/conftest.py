@@ -15,6 +15,12 @@ from tests.support.database import Database, Servers
 from tests.support.node import Cluster
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--workload-seed", type=int, help="repeat a random workload; else one by chance, which it prints")
+    parser.addoption("--workload-steps", type=int, default=300, help="how long the random workload is")
+    parser.addoption("--soak-minutes", type=float, help="how long the soak test churns; else ten seconds")
+
+
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that the daemon runs on: its transports are not asyncio's own."""
     return {"uvloop": uvloop.new_event_loop}

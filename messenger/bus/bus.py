@@ -23,6 +23,8 @@ from messenger.domain.ids import UserId
 FIGURES_S = 5
 FIGURES_TTL_S = 16
 TIMEOUT_S = 2.0
+# To Redis, beside the subscriber's: who asks while all are in use waits a moment, and is not refused.
+CONNECTIONS = 8
 
 
 class Bus:
@@ -51,17 +53,18 @@ class Bus:
         """A running bus. It does not wait for Redis: whoever starts while Redis is away goes on without."""
         channels = Channels(prefix)
         # Retries are ours to make: the library's own would hold up whoever waits for seconds.
-        client = aioredis.Redis.from_url(
+        pool = aioredis.BlockingConnectionPool.from_url(
             redis_url,
+            max_connections=CONNECTIONS,
+            timeout=TIMEOUT_S,
             protocol=2,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
+        client = aioredis.Redis.from_pool(pool)
         async with client, Publisher(client) as publisher:
-            subscriber = Subscriber(
-                client.connection_pool, channels.node(node_id), on_message, on_renewed, publisher.publish
-            )
+            subscriber = Subscriber(pool, channels.node(node_id), on_message, on_renewed, publisher.publish)
             async with subscriber:
                 yield cls(client, channels, node_id, publisher, subscriber)
 

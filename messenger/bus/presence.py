@@ -102,6 +102,9 @@ class Presence:
         self._here: Counter[UserId] = Counter()
         self._era = b""
         self._due = asyncio.Event()
+        # Whose leases are to be shortened: a crowd that goes at once is one pipeline, not a connection each.
+        self._leaving: list[tuple[str, UserId]] = []
+        self._left = asyncio.Event()
         self._hold = client.register_script(_script("presence_hold"))
         self._release = client.register_script(_script("presence_release"))
         self._expired = client.register_script(_script("presence_expired"))
@@ -111,12 +114,14 @@ class Presence:
     async def __aenter__(self) -> Self:
         self._tasks = {
             asyncio.create_task(self._renew_forever(), name="presence-renew"),
+            asyncio.create_task(self._release_forever(), name="presence-release"),
             asyncio.create_task(self._sweep_forever(), name="presence-sweep"),
         }
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await end(self._tasks)
+        await self._release_all()
 
     async def arrive(self, user_id: UserId, connection_id: str) -> int:
         """Hold a lease for a device. Returns how many devices the user has on all nodes; 0 where Redis is away."""
@@ -128,25 +133,18 @@ class Presence:
         except (RedisError, OSError):
             return 0
 
-    async def leave(self, connection_id: str) -> None:
-        """Let a device's lease end after the grace period."""
+    def leave(self, connection_id: str) -> None:
+        """Let a device's lease end after the grace period. Never waits."""
         user_id = self._held.pop(connection_id, None)
         if user_id is not None:
             self._here[user_id] -= 1
             if not self._here[user_id]:
                 del self._here[user_id]
-            await self._let_go(user_id, connection_id)
+            self._let_go(connection_id, user_id)
 
-    async def _let_go(self, user_id: UserId, connection_id: str) -> None:
-        try:
-            with self._breaker.guarding():
-                await self._release(
-                    keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
-                    args=[user_id, f"{self._node_id}:{connection_id}", self._grace_ms],
-                )
-        except (RedisError, OSError):
-            log.info("presence lease left to expire")
-            await self._on_leaving({user_id: datetime.now(UTC)})
+    def _let_go(self, connection_id: str, user_id: UserId) -> None:
+        self._leaving.append((connection_id, user_id))
+        self._left.set()
 
     async def online_of(self, user_ids: Iterable[UserId]) -> set[UserId]:
         """Those of `user_ids` who are online; what this node knows itself, where Redis is away."""
@@ -245,7 +243,32 @@ class Presence:
             log.warning("presence not renewed", error=type(error).__name__)
         for connection_id, user_id in held:
             if connection_id not in self._held:
-                await self._let_go(user_id, connection_id)  # it left meanwhile, and was renewed after that
+                self._let_go(connection_id, user_id)  # it left meanwhile, and was renewed after that
+
+    async def _release_forever(self) -> None:
+        while True:
+            await self._left.wait()
+            self._left.clear()
+            await self._release_all()
+
+    async def _release_all(self) -> None:
+        while self._leaving:
+            leaving = self._leaving[:CHUNK]
+            try:
+                with self._breaker.guarding():
+                    async with self._client.pipeline(transaction=False) as pipeline:
+                        for connection_id, user_id in leaving:
+                            await self._release(
+                                keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
+                                args=[user_id, f"{self._node_id}:{connection_id}", self._grace_ms],
+                                client=pipeline,
+                            )
+                        await pipeline.execute()
+            except (RedisError, OSError):
+                log.info("presence leases left to expire", leases=len(leaving))
+                now = datetime.now(UTC)
+                await self._on_leaving({user_id: now for _, user_id in leaving})
+            del self._leaving[: len(leaving)]
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -145,5 +145,5 @@ async def _dismiss(here: Context, device: Device) -> None:
     try:
         await here.node.reception.dismiss(device)
     finally:
-        await here.node.presence.leave(device.connection_id)
+        here.node.presence.leave(device.connection_id)
         await device.closed()

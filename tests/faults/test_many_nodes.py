@@ -20,27 +20,11 @@ ANN, BEN = 1, 2
 RATES = {**FREE, "max_devices_per_user": 100}
 
 
-def workers_of(daemon: Daemon) -> list[int]:
-    """The processes that serve."""
-    return [int(pid) for pid in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()]
-
-
 def node_of(phone: Phone, daemon: Daemon) -> int:
-    """The worker at the other end of a phone's connection: whose descriptors hold the socket of its peer address."""
-    port = phone.socket.get_extra_info("sockname")[1]
-    inodes = {
-        line.split()[9]
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if line.split()[2].endswith(f":{port:04X}")
-    }
-    for pid in workers_of(daemon):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                if str(link.readlink())[8:-1] in inodes:
-                    return pid
-            except OSError:
-                continue
-    raise AssertionError("nobody's")
+    """The worker at the other end of a phone's connection."""
+    pid = daemon.holder_of(phone.socket.get_extra_info("sockname")[1])
+    assert pid is not None
+    return pid
 
 
 async def until(true: Callable[[], Any]) -> None:
@@ -53,7 +37,7 @@ async def on_every_worker(daemon: Daemon, user_id: int) -> list[Phone]:
     """A phone of somebody on each worker; which one it reaches is the system's to deal."""
     found: dict[int, Phone] = {}
     async with asyncio.timeout(20):
-        while len(found) < len(workers_of(daemon)):
+        while len(found) < len(daemon.workers()):
             phone = await daemon.phone(user_id)
             if node_of(phone, daemon) in found:
                 await phone.socket.close()
@@ -69,7 +53,7 @@ async def stats(daemon: Daemon) -> Any:
 
 async def test_workers_share_a_port_and_act_as_one(cluster: Cluster) -> None:
     daemon = await cluster.daemon("--workers", "3", **RATES)
-    assert len(workers_of(daemon)) == 3
+    assert len(daemon.workers()) == 3
     tea = await daemon.client(ANN).group(BEN)
     phones = [*await on_every_worker(daemon, ANN), *await on_every_worker(daemon, BEN)]
     sent = await asyncio.gather(
@@ -100,11 +84,11 @@ async def test_a_worker_that_falls_is_replaced_and_the_others_go_on(cluster: Clu
     daemon = await cluster.daemon("--workers", "2", **RATES)
     tea = await daemon.client(ANN).group(BEN)
     one, two = await on_every_worker(daemon, BEN)
-    before = workers_of(daemon)
+    before = daemon.workers()
     os.kill(node_of(one, daemon), signal.SIGKILL)
     await one.closed()
     assert (await two.ask("ping"))["type"] == "pong"
-    await until(lambda: len(set(workers_of(daemon)) - set(before)) == 1)
+    await until(lambda: len(set(daemon.workers()) - set(before)) == 1)
     again = await on_every_worker(daemon, BEN)
     await daemon.client(ANN).send(tea, "all here?")
     for phone in (two, *again):
@@ -114,7 +98,7 @@ async def test_a_worker_that_falls_is_replaced_and_the_others_go_on(cluster: Clu
 async def test_asked_to_stop_every_worker_drains(cluster: Cluster) -> None:
     daemon = await cluster.daemon("--workers", "2", **RATES)
     phones = await on_every_worker(daemon, ANN)
-    workers = workers_of(daemon)
+    workers = daemon.workers()
     daemon.send(signal.SIGTERM)
     for phone in phones:
         assert await phone.closed() == (1012, "draining")
@@ -125,7 +109,7 @@ async def test_asked_to_stop_every_worker_drains(cluster: Cluster) -> None:
 
 async def test_workers_outlive_their_parent_only_to_drain(cluster: Cluster) -> None:
     daemon = await cluster.daemon("--workers", "2", **RATES)
-    phones, workers = await on_every_worker(daemon, ANN), workers_of(daemon)
+    phones, workers = await on_every_worker(daemon, ANN), daemon.workers()
     daemon.send(signal.SIGKILL)
     for phone in phones:
         assert await phone.closed() == (1012, "draining")

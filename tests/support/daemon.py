@@ -51,6 +51,26 @@ class Daemon(Reachable):
         """How many files and sockets it holds open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def workers(self) -> list[int]:
+        """The processes that serve, where it has several."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def holder_of(self, port: int) -> int | None:
+        """Which of its processes has the other end of a connection from a local port among its descriptors."""
+        inodes = {
+            line.split()[9]
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+            if line.split()[2].endswith(f":{port:04X}")
+        }
+        for pid in (self.pid, *self.workers()):
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                try:
+                    if str(link.readlink())[8:-1] in inodes:  # socket:[…]
+                        return pid
+                except OSError:
+                    continue
+        return None
+
     def resident_bytes(self) -> int:
         """The memory that it holds."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
@@ -81,7 +101,9 @@ async def daemon(*args: str, before: str = "", **settings: Any) -> AsyncIterator
         async with asyncio.timeout(PATIENCE_S):
             line = await process.stdout.readline()
         assert line.startswith(b"Serving on "), log.read_text()
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        # Idle connections of ours are soon closed: what the daemon then holds is its own.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         yield Daemon(process, log, line.decode().split()[-1], session, stack)
 
 

@@ -14,6 +14,7 @@ PATIENCE_S = 20
 class Stalled:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self.port: int = sock.getsockname()[1]
 
     async def hear_out(self) -> bytes:
         """Everything that is still to be had, up to the end of the connection, however it ends."""
