@@ -63,7 +63,9 @@ def make_room(config: Config) -> tuple[Config, int]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     reserve = min(RESERVE, soft // 2)
     if soft < wanted:
-        log.warning("too few descriptors for MESSENGER_MAX_CONNECTIONS", descriptors=soft, connections=soft - reserve)
+        # A few percent less are nobody's worry.
+        tell = log.info if soft > 0.95 * wanted else log.warning
+        tell("too few descriptors for MESSENGER_MAX_CONNECTIONS", descriptors=soft, connections=soft - reserve)
         config = replace(config, max_connections=soft - reserve)
     # Half of the reserve is for requests over HTTP, and for those who are told that they are one too many.
     return config, soft - reserve // 2
