@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from redis import exceptions
 
+from messenger.bus.away import AWAY
+
 REST_S = 1.0
 
 
@@ -33,7 +35,7 @@ class Breaker:
             self._again_at = loop.time() + REST_S  # the others go on failing while this one finds out
         try:
             yield
-        except (exceptions.RedisError, OSError):
+        except AWAY:
             self._is_open = True
             self._again_at = loop.time() + REST_S
             raise

@@ -10,8 +10,8 @@ import orjson
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
+from messenger.bus.away import AWAY
 from messenger.bus.breaker import Breaker
 from messenger.bus.channels import Channels
 from messenger.bus.presence import Presence
@@ -122,7 +122,7 @@ class Bus:
                 pipeline.set(self.channels.node_figures(self.node_id), orjson.dumps(figures), ex=FIGURES_TTL_S)
                 pipeline.sadd(self.channels.nodes, self.node_id)
                 await pipeline.execute()
-        except (RedisError, OSError):
+        except AWAY:
             return
 
     async def forget_figures(self) -> None:
@@ -132,7 +132,7 @@ class Bus:
             await self._client.srem(self.channels.nodes, self.node_id)
             if not await self._client.exists(self.channels.nodes):
                 await self._client.delete(self.channels.era)
-        except (RedisError, OSError):
+        except AWAY:
             return
 
     async def cluster_figures(self) -> list[Mapping[str, int]] | None:
@@ -147,7 +147,7 @@ class Bus:
                 dead = [name for name, figures in zip(others, told, strict=True) if figures is None]
                 if dead:
                     await self._client.srem(self.channels.nodes, *dead)
-        except (RedisError, OSError):
+        except AWAY:
             return None
         return [orjson.loads(figures) for figures in told if figures is not None]
 
@@ -156,5 +156,5 @@ class Bus:
         try:
             with self._breaker.guarding():
                 return len(await self._client.pubsub_channels(self.channels.every_conversation))
-        except (RedisError, OSError):
+        except AWAY:
             return 0

@@ -20,9 +20,9 @@ from typing import Any, Self, cast
 import orjson
 import structlog
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from messenger.background import end
+from messenger.bus.away import AWAY
 from messenger.bus.breaker import Breaker
 from messenger.bus.channels import PRESENCE_SHARDS, Channels
 from messenger.domain.ids import MAX_USER_ID, UserId
@@ -130,7 +130,7 @@ class Presence:
         try:
             with self._breaker.guarding():
                 return int(await self._hold_lease(user_id, connection_id, self._client))
-        except (RedisError, OSError):
+        except AWAY:
             return 0
 
     def leave(self, connection_id: str) -> None:
@@ -155,7 +155,7 @@ class Presence:
                 async with self._client.pipeline(transaction=False) as pipeline:
                     self._ask_for(pipeline, wanted)
                     scores = await pipeline.execute()
-        except (RedisError, OSError):
+        except AWAY:
             return here
         return here | {user_id for user_id, score in zip(wanted, scores, strict=True) if score is not None}
 
@@ -170,7 +170,7 @@ class Presence:
                     pipeline.get(self._channels.era)
                     self._ask_for(pipeline, wanted)
                     (seconds, microseconds), era, *scores = await pipeline.execute()
-        except (RedisError, OSError):
+        except AWAY:
             return None
         now = seconds * 1000 + microseconds // 1000
         open_ms = max(0, int(era) + self._ttl_ms - now) if era else self._ttl_ms
@@ -186,7 +186,7 @@ class Presence:
         try:
             with self._breaker.guarding():
                 return int(await self._client.zcard(self._channels.leases(user_id)))
-        except (RedisError, OSError):
+        except AWAY:
             return self._here[user_id]
 
     async def online_users(self) -> int:
@@ -197,7 +197,7 @@ class Presence:
                     for number in range(PRESENCE_SHARDS):
                         pipeline.zcard(self._channels.shard(number))
                     return sum(await pipeline.execute())
-        except (RedisError, OSError):
+        except AWAY:
             return 0
 
     def hurry(self) -> None:
@@ -239,7 +239,7 @@ class Presence:
                 for connection_id, user_id in held:
                     await self._hold_lease(user_id, connection_id, pipeline)
                 await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             log.warning("presence not renewed", error=type(error).__name__)
         for connection_id, user_id in held:
             if connection_id not in self._held:
@@ -264,7 +264,7 @@ class Presence:
                                 client=pipeline,
                             )
                         await pipeline.execute()
-            except (RedisError, OSError):
+            except AWAY:
                 log.info("presence leases left to expire", leases=len(leaving))
                 now = datetime.now(UTC)
                 await self._on_leaving({user_id: now for _, user_id in leaving})
@@ -274,7 +274,7 @@ class Presence:
         while True:
             try:
                 # While Redis is away nobody is said offline.
-                with suppress(RedisError, OSError):
+                with suppress(*AWAY):
                     await self._sweep_once()
             except Exception:  # without its sweep a cluster says nobody offline any more
                 log.exception("presence sweep failed")

@@ -95,6 +95,7 @@ class Reception:
             standing = current.pop(feed.conversation_id, None)
             if standing is None or not feed.admit(user_id, standing.last_change):
                 self._hub.leave(feed, user_id)
+                person.hints.add(feed.conversation_id)  # he may be back since
                 continue
             member = feed.members[user_id]
             member.role, member.first_seq = standing.role, standing.first_seq

@@ -50,6 +50,8 @@ class Device:
         self._socket = socket
         self._transport = transport
         self._max_queue_bytes = max_queue_bytes
+        # What may still be unsent of its own answers.
+        self._answering = 0
         self._closing: Close | None = None
         self._farewell: asyncio.Task[None] | None = None
 
@@ -61,7 +63,10 @@ class Device:
         """Hand over a whole WebSocket frame. Never waits."""
         if self._closing is not None or self._transport.is_closing():
             return
-        if self._transport.get_write_buffer_size() + len(frame) > self._max_queue_bytes:
+        unsent = self._transport.get_write_buffer_size()
+        # Its own answers do not count: catching up would kill the device that catches up.
+        self._answering = min(self._answering, unsent)
+        if unsent - self._answering + len(frame) > self._max_queue_bytes:
             log.info("slow consumer", user_id=self.user_id, connection_id=self.connection_id)
             self.close(SLOW_CONSUMER)
             return
@@ -75,7 +80,9 @@ class Device:
         """A direct answer, which may be large: waits until the socket has taken what stands before it, and so holds back
         the device's own reading meanwhile."""
         if self._closing is None:
-            await self._socket.send_frame(frames.encode(told), WSMsgType.TEXT)
+            payload = frames.encode(told)
+            self._answering = min(self._answering, self._transport.get_write_buffer_size()) + len(payload)
+            await self._socket.send_frame(payload, WSMsgType.TEXT)
 
     def close(self, why: Close) -> None:
         """Say goodbye and go; the connection is cut where the device does not take even that. Never waits."""

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import structlog
 from aiohttp import hdrs, web
@@ -60,6 +61,10 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
         if refusal.status < 400:
             raise
         return problem_of_status(refusal.status, refusal.headers.get(hdrs.ALLOW))
+    except ConnectionError:
+        return problem_of_status(
+            HTTPStatus.BAD_REQUEST
+        )  # the client hung up in the middle of its request: nobody hears this
     except Exception:
         reference = secrets.token_hex(6)
         log.exception("request failed", id=reference, path=request.path)

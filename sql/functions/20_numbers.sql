@@ -35,7 +35,9 @@ declare
 begin
     if tg_op = 'INSERT' then
         if new.reply_to is not null and messenger.conversation_of_message(new.reply_to) is distinct from new.conversation_id then
-            perform messenger.fail('message_not_found');
+            perform messenger.fail(
+                case when messenger.my_first_seq(new.conversation_id) is null then 'not_participant' else 'message_not_found' end
+            );
         end if;
         taken := messenger.take_numbers(new.conversation_id, true);
         new.seq := taken.seq;

@@ -156,13 +156,14 @@ class Client:
 
 
 class Phone:
-    """One device. `frames` is everything that it ever heard, in order."""
+    """One device. `frames` is everything that it ever heard, in order; `largest` the longest of it, in bytes."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, user_id: int) -> None:
         self.socket = socket
         self.user_id = user_id
         self.hello: Frame = {}
         self.frames: list[Frame] = []
+        self.largest = 0
         self._unheard: list[Frame] = []
 
     async def say(self, type_: str, **fields: Any) -> None:
@@ -213,7 +214,7 @@ class Phone:
         stands before the answer to a ping."""
         await self.ask("ping")
         found = [frame for frame in self._unheard if not types or frame["type"] in types]
-        self._unheard = [frame for frame in self._unheard if frame not in found]
+        self._unheard = [frame for frame in self._unheard if types and frame["type"] not in types]
         return found
 
     async def durable(self, conversation_id: str, up_to: int) -> list[Frame]:
@@ -248,4 +249,5 @@ class Phone:
         assert message.type is aiohttp.WSMsgType.TEXT, message
         frame: Frame = json.loads(message.data)
         self.frames.append(frame)
+        self.largest = max(self.largest, len(message.data.encode()))
         return frame
