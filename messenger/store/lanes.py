@@ -1,12 +1,16 @@
 """Appending, in batches that make themselves: what arrives while a statement is in flight goes into the next one.
 
-A lane never waits when it is idle, and never has more than one statement in flight. Conversations are dealt to lanes by
-their id, so one conversation's sends of this node stay in order. An item that finds its conversation locked goes alone,
-so that it holds up nobody.
+A lane never waits when it is idle, and has one statement in flight. Conversations are dealt to lanes by their id, so one
+conversation's sends of this node stay in order.
+
+Nobody waits long for what is not his: a statement that takes its time goes on beside the lane, and its conversations are
+*aside* until it has ended. So is a conversation that was found locked: its items are written alone, one after another.
 """
 
 import asyncio
 import hashlib
+from collections import deque
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -14,15 +18,20 @@ import asyncpg
 import orjson
 import structlog
 
-from messenger.domain.ids import MessageId, UserId, uuid7
+from messenger.domain.ids import ConversationId, MessageId, UserId, uuid7
 from messenger.domain.message import Draft, Sent
 from messenger.errors import ClientIdConflict, Forbidden, MessengerError, Unavailable
 from messenger.store.queries import query
 from messenger.store.rows import message_of
-from messenger.store.session import Connection, Store, failure
+from messenger.store.session import ACQUIRE_S, USE_S, Connection, Store, failure
 
 LANES = 2
 MOST_AT_ONCE = 50
+# How long a lane waits for a statement before it goes on without it, and how many of those it may have.
+PATIENCE_S = 0.1
+MOST_BESIDE = 3
+# When a sender is told that the fate of his message is unknown, wherever it is then: as soon as one statement would be.
+ANSWER_S = ACQUIRE_S + USE_S
 
 log = structlog.get_logger(__name__)
 
@@ -52,62 +61,145 @@ class Lanes:
     """Stores drafts. Use as a context: leaving it finishes what is in flight."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._queues: list[asyncio.Queue[_Item | None]] = [asyncio.Queue() for _ in range(LANES)]
+        self._lanes = [_Lane(store) for _ in range(LANES)]
         self._tasks: set[asyncio.Task[None]] = set()
-        self._alone: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._tasks = {asyncio.create_task(self._run(queue), name="lane") for queue in self._queues}
+        self._tasks = {asyncio.create_task(lane.run(), name="lane") for lane in self._lanes}
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for queue in self._queues:
-            queue.put_nowait(None)
+        for lane in self._lanes:
+            lane.close()
         await asyncio.gather(*self._tasks)
-        await asyncio.gather(*self._alone)
 
     async def append(self, sender_id: UserId, draft: Draft) -> Sent:
-        """Returns once committed. Raises NotParticipant, Forbidden, MessageNotFound, ClientIdConflict, Unavailable."""
+        """Returns once committed. Raises NotParticipant, Forbidden, MessageNotFound, ClientIdConflict, Unavailable; within
+        ANSWER_S."""
         item = _Item(sender_id, draft, asyncio.get_running_loop().create_future())
-        self._queues[draft.conversation_id.int % LANES].put_nowait(item)
-        return await item.done
+        self._lanes[draft.conversation_id.int % LANES].put(item)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await item.done
+        except TimeoutError:
+            raise Unavailable from None
 
-    async def _run(self, queue: asyncio.Queue[_Item | None]) -> None:
-        while (first := await queue.get()) is not None:
-            batch = [first]
-            while len(batch) < MOST_AT_ONCE and not queue.empty():
-                item = queue.get_nowait()
-                if item is None:  # the end, behind this batch
-                    queue.put_nowait(None)
+
+class _Lane:
+    """One queue, and what goes on beside it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: deque[_Item] = deque()
+        self._news = asyncio.Event()
+        self._is_closing = False
+        # What waits for a conversation that is aside.
+        self._aside: dict[ConversationId, deque[_Item]] = {}
+        self._room = asyncio.Semaphore(MOST_BESIDE)
+        self._beside: set[asyncio.Task[None]] = set()
+
+    def put(self, item: _Item) -> None:
+        self._queue.append(item)
+        self._news.set()
+
+    def close(self) -> None:
+        """Nothing more is put in; `run` ends once nothing is left."""
+        self._is_closing = True
+        self._news.set()
+
+    async def run(self) -> None:
+        while batch := await self._next_batch():
+            writing = asyncio.create_task(self._write(batch), name="lane-batch")
+            await asyncio.wait([writing], timeout=PATIENCE_S)
+            if not writing.done():
+                await self._room.acquire()
+                conversation_ids = {item.draft.conversation_id for item in batch}
+                self._aside |= {conversation_id: deque() for conversation_id in conversation_ids}
+                self._start(self._finish(writing, conversation_ids))
+                continue
+            for item in writing.result():
+                if item.draft.conversation_id not in self._aside:
+                    self._aside[item.draft.conversation_id] = deque()
+                    self._start(self._write_alone(item.draft.conversation_id))
+                self._aside[item.draft.conversation_id].append(item)
+        await asyncio.gather(*self._beside)
+
+    async def _next_batch(self) -> list[_Item]:
+        """What waits in the queue and is not to wait elsewhere; empty at the end of all."""
+        batch: list[_Item] = []
+        while not batch:
+            while self._queue and len(batch) < MOST_AT_ONCE:
+                item = self._queue.popleft()
+                waiting = self._aside.get(item.draft.conversation_id)
+                if waiting is not None:
+                    waiting.append(item)
+                elif not item.done.done():  # its sender was told that its fate is unknown: so it is, if it is not sent
+                    batch.append(item)
+            if not batch:
+                if self._is_closing and not self._aside:
                     break
-                batch.append(item)
-            await self._write(batch)
+                self._news.clear()
+                await self._news.wait()
+        return batch
 
-    async def _write(self, batch: list[_Item]) -> None:
+    async def _finish(self, writing: asyncio.Task[list[_Item]], conversation_ids: Iterable[ConversationId]) -> None:
+        """What goes on beside the lane."""
+        locked = await writing
+        self._room.release()
+        for item in reversed(locked):
+            self._aside[item.draft.conversation_id].appendleft(item)
+        for conversation_id in conversation_ids:
+            if any(item.draft.conversation_id == conversation_id for item in locked):
+                self._start(self._write_alone(conversation_id))
+            else:
+                self._rejoin(conversation_id)
+
+    async def _write_alone(self, conversation_id: ConversationId) -> None:
+        """One after another, until the conversation is locked no more."""
+        waiting = self._aside[conversation_id]
+        while waiting:
+            async with self._room:
+                item = waiting.popleft()
+                if not item.done.done() and not await self._write([item]):
+                    break
+        self._rejoin(conversation_id)
+
+    def _rejoin(self, conversation_id: ConversationId) -> None:
+        self._queue.extendleft(reversed(self._aside.pop(conversation_id)))
+        self._news.set()
+
+    async def _write(self, batch: list[_Item]) -> list[_Item]:
+        """Settle what can be settled; the items whose conversation was locked. One that was alone has waited long enough."""
+        try:
+            return await self._judge(batch)
+        except Exception as error:  # a lane that ended would hang half of the conversations
+            log.exception("append failed", error=type(error).__name__)
+            for item in batch:
+                _fail(item, MessengerError())
+            return []
+
+    async def _judge(self, batch: list[_Item]) -> list[_Item]:
         try:
             async with self._store.connection() as connection:
                 rows = await _append(connection, batch)
         except Unavailable as error:
             for item in batch:
                 _fail(item, error)
-        except (asyncpg.PostgresError, ValueError, TypeError) as error:
+            return []
+        except (asyncpg.PostgresError, ValueError, TypeError):
             # The statement itself was refused, so nothing of it is stored: judge each item alone.
-            if len(batch) > 1:
-                for item in batch:
-                    self._send_alone(item)
-            else:
-                log.exception("append refused", error=type(error).__name__)
-                _fail(batch[0], MessengerError())
-        except Exception as error:  # a lane that ended would hang half of the conversations
-            log.exception("append failed", error=type(error).__name__)
-            for item in batch:
-                _fail(item, MessengerError())
-        else:
-            for row in rows:
-                self._settle(batch[row["item"] - 1], row, alone=len(batch) == 1)
+            if len(batch) == 1:
+                raise
+            return [locked for item in batch for locked in await self._write([item])]
+        for row in rows:
+            self._settle(batch[row["item"] - 1], row)
+        locked = [batch[row["item"] - 1] for row in rows if row["outcome"] == "locked"]
+        if len(batch) == 1:
+            for item in locked:
+                _fail(item, Unavailable())
+        return locked
 
-    def _settle(self, item: _Item, row: Any, *, alone: bool) -> None:
+    def _settle(self, item: _Item, row: Any) -> None:
         match row["outcome"]:
             case "appended" | "duplicate" as outcome:
                 if not item.done.done():
@@ -115,25 +207,20 @@ class Lanes:
             case "client_id_conflict":
                 _fail(item, ClientIdConflict())
             case "forbidden":
-                self._refuse(item)
-            case "locked" if not alone:
-                self._send_alone(item)
+                self._start(self._explain(item))
             case "locked":
-                _fail(item, Unavailable())
+                pass
             case code:
                 _fail(item, failure(code))
 
-    def _send_alone(self, item: _Item) -> None:
-        task = asyncio.create_task(self._write([item]), name="lane-alone")
-        self._alone.add(task)
-        task.add_done_callback(self._alone.discard)
-
-    def _refuse(self, item: _Item) -> None:
-        task = asyncio.create_task(self._explain(item), name="lane-refusal")
-        self._alone.add(task)
-        task.add_done_callback(self._alone.discard)
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="lane-beside")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _explain(self, item: _Item) -> None:
+        """Why somebody may not post."""
+
         async def work(connection: Connection) -> Any:
             return await connection.fetchrow(query("messages.posting_refusal"), item.draft.conversation_id)
 

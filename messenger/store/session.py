@@ -7,7 +7,7 @@ No setting outlives its transaction, so connections go back to the pool without 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -28,14 +28,17 @@ T = TypeVar("T")
 # A pool's connection behaves as a connection; asyncpg is not typed.
 Connection: TypeAlias = Any
 
+# How long one waits for a connection, and how long one may use it.
 ACQUIRE_S = 2.0
-COMMAND_S = 5.0
+USE_S = 5.0
 POOL_SIZE = 10
 ATTEMPTS = 3
 SERVER_SETTINGS = {
     "application_name": "messenger",
-    "statement_timeout": "5000",
-    "lock_timeout": "2000",
+    # Before we give up on the connection: what answers too late is only slow, and need not be cut off.
+    "statement_timeout": "4000",
+    # Half of what one waits for a connection: who waits for a lock holds one.
+    "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "10000",
     "timezone": "UTC",
 }
@@ -48,6 +51,7 @@ RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the backend's last words came while the connection lay idle
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -109,6 +113,12 @@ async def _keep(connection: Connection) -> None:
     """Instead of asyncpg's RESET ALL, a round trip: settings here live no longer than their transaction."""
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Without a farewell, for which asyncpg would wait: what hangs does not say it. PostgreSQL sees the end anyway."""
+        self.terminate()
+
+
 class Store:
     """A pool of connections, and the two ways to use one: as a user, or for a duty of the daemon."""
 
@@ -122,10 +132,13 @@ class Store:
         with translated():
             pool = await asyncpg.create_pool(
                 database_url,
-                min_size=2,
+                # None is kept at all costs: the pool would try again and again by itself while PostgreSQL is away.
+                min_size=0,
+                init_size=2,
                 max_size=POOL_SIZE,
-                command_timeout=COMMAND_S,
+                command_timeout=USE_S,
                 timeout=ACQUIRE_S,
+                connection_class=_Connection,
                 server_settings=SERVER_SETTINGS,
                 init=_prepare,
                 reset=_keep,
@@ -134,17 +147,30 @@ class Store:
             yield cls(pool)
         finally:
             try:
-                async with asyncio.timeout(COMMAND_S):
+                async with asyncio.timeout(USE_S):
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection on nobody's behalf: row-level security shows it nothing. Raises Unavailable."""
+        """A connection on nobody's behalf: row-level security shows it nothing. Raises Unavailable, after ACQUIRE_S and USE_S
+        at the latest."""
         with translated():
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
-                yield connection
+                # asyncpg's own timeouts ask the statement to end and wait for that, again and again where it hangs.
+                end = asyncio.get_running_loop().call_later(USE_S, connection.terminate)
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    with suppress(asyncpg.InterfaceError):  # terminated by now
+                        connection.terminate()
+                    raise
+                finally:
+                    end.cancel()
+                    if asyncio.get_running_loop().time() >= end.when():
+                        # Those that lie idle are no better: a path died, or a server. Each would cost somebody as much.
+                        await self._pool.expire_connections()
 
     async def as_user(
         self,

@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -99,7 +100,7 @@ class BreakablePostgres:
 
     async def fall(self) -> None:
         """An immediate shutdown, as in a power cut; `start` recovers."""
-        os.kill(int((self._folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        os.kill(self._postmaster(), signal.SIGQUIT)
         await self.stop()
 
     async def close(self) -> None:
@@ -110,9 +111,13 @@ class BreakablePostgres:
         """One of its addresses, through the proxy."""
         return self._proxy.postgres_url(address)
 
+    async def connect(self, database: str) -> asyncpg.Connection:
+        """A superuser's connection, past the proxy."""
+        return await asyncpg.connect(self.servers.url_of_admin(database))
+
     async def backends(self, database: str) -> list[int]:
         """The process ids of the daemon's connections to a database."""
-        connection = await asyncpg.connect(self.servers.url_of_admin(database))
+        connection = await self.connect(database)
         try:
             rows = await connection.fetch(
                 "select pid from pg_stat_activity where datname = $1 and application_name = 'messenger'", database
@@ -120,3 +125,29 @@ class BreakablePostgres:
             return [row["pid"] for row in rows]
         finally:
             await connection.close()
+
+    def processes(self) -> list[int]:
+        """The process ids of the whole server, the postmaster's first: stopped, it takes connections and never speaks."""
+        postmaster = self._postmaster()
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        return [postmaster, *map(int, children)]
+
+    def _postmaster(self) -> int:
+        return int((self._folder / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+@contextmanager
+def stopped(pids: Iterable[int]) -> Iterator[None]:
+    """Processes that hang for a while: they keep their connections and do nothing. Who has ended by now is left alone."""
+    held = list(pids)
+    try:
+        _send(held, signal.SIGSTOP)
+        yield
+    finally:
+        _send(held, signal.SIGCONT)
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -61,7 +61,7 @@ class Proxy:
             return
         self._writers.add(writer)
         tasks = [
-            asyncio.create_task(self._pump(reader, far_writer, writer, self.watch)),
+            asyncio.create_task(self._pump(reader, far_writer, writer, lambda data: self.watch(data))),
             asyncio.create_task(self._pump(far_reader, writer, writer, lambda data: None)),
         ]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
