@@ -9,9 +9,9 @@ from typing import Self
 
 import structlog
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from messenger.background import end
+from messenger.bus.away import AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -67,9 +67,11 @@ class Publisher:
                         pipeline.publish(channel, data)
                     await pipeline.execute()
                 self.is_healthy = True
-            except (RedisError, OSError) as error:
+            except Exception as error:  # whatever the library raises: without this task the node would speak to nobody
                 self.dropped += len(batch)
-                if self.is_healthy:
+                if not isinstance(error, AWAY):
+                    log.exception("publishing failed", error=type(error).__name__)
+                elif self.is_healthy:
                     log.warning("bus does not take messages", error=type(error).__name__)
                 self.is_healthy = False
                 await asyncio.sleep(REST_S)

@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import structlog
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from messenger.background import end
+from messenger.bus.away import AWAY
 from messenger.errors import MessengerError
 
 log = structlog.get_logger(__name__)
@@ -51,6 +51,8 @@ class Subscriber:
         self._connection: Any = None
         self._sending = asyncio.Lock()
         self._heard_at = 0.0
+        # Redis let somebody wait in vain and said nothing: nobody waits again before it does.
+        self._is_mute = False
         self._delay_s = RETRY_S[0]
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,21 +81,23 @@ class Subscriber:
         channels = list(channels)
         fresh = [channel for channel in channels if not self._wanted[channel]]
         self._wanted.update(channels)
-        if fresh and self.is_connected:  # else they go along with the next connection
+        if fresh:
             await self._send("SUBSCRIBE", fresh)
         return await self.confirm(channels)
 
     async def confirm(self, channels: Iterable[str]) -> bool:
         """Wait for channels that are wanted already. True once they stand; False where they do not in time."""
         missing = [channel for channel in channels if channel not in self._confirmed]
-        if not missing or not self.is_connected:
+        if not missing or not self.is_connected or self._is_mute:
             return not missing
         waiting = [self._waiting.setdefault(channel, asyncio.Event()) for channel in missing]
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(CONFIRM_S):
                 for event in waiting:
                     await event.wait()
         except TimeoutError:
+            self._is_mute = self._heard_at < began
             return False
         return True
 
@@ -107,28 +111,29 @@ class Subscriber:
                 self._confirmed.discard(channel)
                 self._waiting.pop(channel, None)
                 gone.append(channel)
-        if self.is_connected:
+        if gone:
             await self._send("UNSUBSCRIBE", gone)
 
     async def _send(self, command: str, channels: list[str]) -> None:
         async with self._sending:
             connection = self._connection
             if connection is None:
-                return  # the next one asks for everything that is wanted
+                return  # the next connection asks for everything that is wanted
             try:
                 for start in range(0, len(channels), CHUNK):
                     if self._connection is not connection:
                         return  # given up meanwhile: redis-py would connect it anew, and nobody would read it
                     await connection.send_command(command, *channels[start : start + CHUNK], check_health=False)
-            except (RedisError, OSError) as error:
-                log.warning("bus send failed", error=type(error).__name__)
-                await self._disconnect()
+            except (*AWAY, AttributeError) as error:  # the last where it was given up at this very moment
+                if self._connection is connection:
+                    log.warning("bus send failed", error=type(error).__name__)
+                    await self._disconnect()
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._listen()
-            except (RedisError, OSError, EOFError) as error:
+            except (*AWAY, EOFError) as error:
                 log.warning("bus away", error=type(error).__name__)
             except (
                 Exception
@@ -143,10 +148,12 @@ class Subscriber:
         await connection.connect()
         self._connection = connection
         self._heard_at = asyncio.get_running_loop().time()
-        await self._send("SUBSCRIBE", [self._own_channel, *self._wanted])
+        # Its own channel last: once that is confirmed, everything stands.
+        await self._send("SUBSCRIBE", [*self._wanted, self._own_channel])
         while True:
             reply = await connection.read_response(disable_decoding=True, timeout=math.inf, disconnect_on_error=False)
             self._heard_at = asyncio.get_running_loop().time()
+            self._is_mute = False
             self._receive(reply)
 
     def _receive(self, reply: list[Any]) -> None:
@@ -189,6 +196,7 @@ class Subscriber:
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         self._confirmed.clear()
+        self._is_mute = False
         if connection is not None:
             writer = connection._writer
             await connection.disconnect(nowait=True)
