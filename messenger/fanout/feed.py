@@ -22,8 +22,9 @@ class Member:
 
     `backlog` collects what comes while he is being brought up; None once he is live. It holds everything above `since`,
     which is None while the feed itself has no position.
-    `reached`: he was told everything up to there before he went live; the feed itself may be behind that.
-    `told`: his log ends there, because what followed was not for his eyes; None while he is in step with the feed.
+    `reached`: what he was told before he went live, or is told by `sync`; the feed itself may be behind that.
+    `told`: his log ends there, because what followed was not for his eyes; None while he is in step with the feed, and for a
+    newcomer.
     """
 
     role: Role = "member"
@@ -37,6 +38,11 @@ class Member:
     def is_live(self) -> bool:
         return self.backlog is None
 
+    def may_see(self, change: Change, user_id: UserId) -> bool:
+        """Nothing from before his history begins; but that he went, though he may be back by now and it begin later."""
+        move = change.move
+        return change.seq >= self.first_seq or (move is not None and move.kind == "went" and move.user_id == user_id)
+
 
 class Feed:
     """`position` is the last change handed on; None until it was read after subscribing."""
@@ -46,7 +52,7 @@ class Feed:
         conversation_id: ConversationId,
         devices_of: Callable[[UserId], Iterable[Sink]],
         on_hole: Callable[["Feed"], None],
-        on_move: Callable[["Feed", Move], None],
+        on_move: Callable[["Feed", Move, int], None],
     ) -> None:
         self.conversation_id = conversation_id
         self.position: int | None = None
@@ -120,7 +126,7 @@ class Feed:
     def tell(self, user_id: UserId, change: Change) -> None:
         """Hand one change to one member's devices, if it is for his eyes."""
         member = self.members[user_id]
-        if change.seq < member.first_seq:
+        if not member.may_see(change, user_id):
             if member.told is None:
                 member.told = change.after
             return
@@ -130,11 +136,13 @@ class Feed:
         member.told = None
         self._push(user_id, frames.text_frame(body))
 
-    def enliven(self, user_id: UserId, above: int) -> bool:
-        """Hand over what a member's backlog holds above a change, and let him live. False where it says that he went."""
+    def enliven(self, user_id: UserId, told: int, above: int) -> bool:
+        """Hand over what a member's backlog holds above a change, and let him live; his log ends at `told`, because what is
+        between the two was not for his eyes. False where the backlog says that he went."""
         member = self.members[user_id]
         backlog, member.backlog = member.backlog or [], None
         member.reached = above
+        member.told = told if told < above else None
         for change in backlog:
             if change.change > above:
                 self.tell(user_id, change)
@@ -143,14 +151,15 @@ class Feed:
         return True
 
     def admit(self, user_id: UserId, above: int) -> bool:
-        """Let a member live from here on, without his backlog: his device catches up by `sync`. False where he went."""
+        """Let a member live from above a change on, without his backlog: his device catches up by `sync`. False where he
+        went."""
         member = self.members[user_id]
         moves = [
             change.move.kind
             for change in member.backlog or ()
             if change.change > above and change.move is not None and change.move.user_id == user_id
         ]
-        member.backlog = None
+        member.backlog, member.reached = None, above
         return not moves or moves[-1] != "went"
 
     def signal(self, frame: bytes, except_user: UserId) -> None:
@@ -160,13 +169,14 @@ class Feed:
                 sink.push(frame)
 
     def _hand(self, change: Change) -> None:
+        self._begin_anew(change)
         frame = frames.text_frame(change.body)
         for user_id, member in list(self.members.items()):
             if member.backlog is not None:
                 member.backlog.append(change)
             elif change.change <= member.reached:
                 continue
-            elif member.told is None and change.seq >= member.first_seq:
+            elif member.told is None and member.may_see(change, user_id):
                 self._push(user_id, frame)
             else:
                 self.tell(user_id, change)
@@ -175,14 +185,23 @@ class Feed:
         self._unseen.discard(change.seq)
         self.last_seq = max(self.last_seq, change.seq)
         if change.move is not None:
-            self._move(change.move)
+            self._move(change.move, change.change)
 
-    def _move(self, move: Move) -> None:
+    def _begin_anew(self, change: Change) -> None:
+        """Somebody comes who is here: that he went is in nobody's history here. He has to be brought up again; his log goes
+        on from where it ended."""
+        move = change.move
+        member = self.members.get(move.user_id) if move is not None and move.kind == "came" else None
+        if member is not None and member.is_live and change.change > member.reached:
+            member.told = self.position if member.told is None else member.told
+            member.backlog, member.since = [], self.position
+
+    def _move(self, move: Move, number: int) -> None:
         self.participant_count += {"came": 1, "went": -1, "role": 0}[move.kind]
         member = self.members.get(move.user_id)
-        if member is not None:
+        if member is not None and number > member.reached:
             member.role = move.role
-        self._on_move(self, move)
+        self._on_move(self, move, number)
 
     def _push(self, user_id: UserId, frame: bytes) -> None:
         for sink in self._devices_of(user_id):

@@ -148,17 +148,19 @@ class Hub:
         feed.subscribers.pop(sink, None)
         self.watches.unwatch(sink, feed)
 
-    def _moved(self, feed: Feed, move: Move) -> None:
+    def _moved(self, feed: Feed, move: Move, number: int) -> None:
+        member = feed.members.get(move.user_id)
+        # He was told of it while he was brought in, and where he stands was read later.
+        is_old = member is not None and number <= member.reached
         if move.kind == "came":
             if not feed.is_large:
                 for sink in feed.subscribers:
                     self.watches.watch(sink, feed, [move.user_id])
-            if move.user_id in self.people and move.user_id not in feed.members:
+            if move.user_id in self.people and not is_old:
                 self._on_came(feed, move.user_id)
         elif move.kind == "went":
             for sink in feed.subscribers:
                 self.watches.unwatch(sink, feed, [move.user_id])
-            member = feed.members.get(move.user_id)
-            if member is not None and member.is_live:
+            if member is not None and member.is_live and not is_old:
                 self.leave(feed, move.user_id)
                 self._on_left(move.user_id)

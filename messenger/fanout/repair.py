@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from messenger.bus.bus import Bus
-from messenger.domain.conversation import Conversation, Touched
+from messenger.domain.conversation import Conversation, Standing, Touched
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Message
 from messenger.errors import NotParticipant, Unavailable
@@ -203,18 +203,30 @@ class Repair:
             feed.offer(change)
             after = message.change
         self.filled += len(page)
-        if len(page) < PAGE:
+        if len(page) < PAGE and await self._has_seen_all(reader, after):
             feed.advance(reader.last_change)
             if feed.heard == heard:
                 feed.settle()  # what was heard of and is not there was never committed
+
+    async def _has_seen_all(self, reader: Standing, up_to: int) -> bool:
+        """Whether what is above the last that a reader saw is hidden from him. To one who was removed while he read, the log
+        may have looked empty."""
+        if up_to >= reader.last_change:
+            return True
+        now = await self._duties.standing(reader.conversation_id, [reader.user_id])
+        return [item.joined_change for item in now] == [reader.joined_change]
 
     async def _depart(self, feed: Feed, user_id: UserId) -> None:
         """Somebody was removed without our hearing of it: the one thing that he may still be told is that."""
         position = feed.position
         told = await self._messages.departure(user_id, feed.conversation_id)
+        if told is None and await self._duties.standing(feed.conversation_id, [user_id]):
+            raise NotParticipant  # he is back, so what was read of who is here is of no use: begin anew
         member = feed.members.get(user_id)
-        if told is None or member is None or position is None or feed.position != position or told.change <= position:
-            return  # he is back, or has left the feed meanwhile, or the next round will say it
+        if told is None or member is None or position is None:
+            return  # he has left the feed meanwhile
+        if member.is_live and (feed.position != position or told.change <= position):
+            return  # the next round will say it
         after = position if member.told is None else member.told
         feed.tell(user_id, await self.change_of(told, after, fresh=True, reader=user_id))
         self._hub.leave(feed, user_id)
@@ -229,22 +241,27 @@ class Repair:
             return
         try:
             await self._let_in(person, conversation_id, user_id)
+        except NotParticipant:  # he goes and comes faster than we read
+            self._owed.add((conversation_id, user_id))
         except Exception:
             if self._hub.people.get(user_id) is person:
                 self._owed.add((conversation_id, user_id))
             raise
 
     async def _let_in(self, person: Person, conversation_id: ConversationId, user_id: UserId) -> None:
-        if not await self._duties.standing(conversation_id, [user_id]):
-            return  # a stranger asks: no channel is opened for him
+        standing = await self._duties.standing(conversation_id, [user_id])
         if self._hub.people.get(user_id) is not person:
             return
         channel = self._bus.channels.conversation(conversation_id)
         is_new = conversation_id not in self._hub.feeds
+        if not standing and (is_new or user_id not in self._hub.feeds[conversation_id].members):
+            return  # a stranger asks: no channel is opened for him
         feed = self._hub.feed(conversation_id)
-        if user_id in feed.members:
-            return
         member = self._hub.enter(feed, user_id)
+        if member.is_live:
+            if standing:  # he may have come again, and nobody here have seen him go
+                member.role, member.first_seq = standing[0].role, standing[0].first_seq
+            return
         stays = False
         try:
             # Subscribe before reading: a message sent in between would vanish. The channel is counted once a feed.
@@ -254,7 +271,8 @@ class Repair:
                 await self._bus.confirm([channel])
             stays = await self._bring_up(feed, user_id, member)
         except NotParticipant:
-            pass
+            if member.told is not None:  # his devices hold it from before
+                await self._depart(feed, user_id)
         finally:
             if not stays and self._is_member(feed, user_id, member):
                 self._hub.leave(feed, user_id)
@@ -278,6 +296,9 @@ class Repair:
                 fresh = message.seq >= first_seq
                 changes.append(await self.change_of(message, after, fresh=fresh, reader=user_id))
                 after = message.change
+            own = [(it.change, it.move) for it in changes if it.move is not None and it.move.user_id == user_id]
+            if any(move.kind == "came" and number > conversation.joined_change for number, move in own):
+                return await self._bring_up(feed, user_id, member)  # he went and came again since we asked
             reached = max(reached, after)
             if not self._is_member(feed, user_id, member):
                 return True  # he, or the conversation, is gone: nothing is left to undo
@@ -290,10 +311,11 @@ class Repair:
         created = frames.text_frame(frames.encode(before))
         for sink in self._hub.devices_of(user_id):
             sink.push(created)
-        member.role, member.first_seq = conversation.my_role, conversation.first_seq
+        member.role = own[-1][1].role if own else conversation.my_role
+        member.first_seq = conversation.first_seq
         for change in changes:
             feed.tell(user_id, change)
-        if not feed.enliven(user_id, reached):
+        if not feed.enliven(user_id, after, reached):
             return False
         if feed.position is None:
             last_seq = max((change.seq for change in changes), default=conversation.last_seq)

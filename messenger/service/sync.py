@@ -17,6 +17,8 @@ WIDTH = 3
 WAIT_S = 30.0
 # What a conversation takes in an answer beside its changes, in bytes.
 FRAME_OF_ONE = 300
+# An id in the list of those that he no longer takes part in.
+ID = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Sync:
         standings = await self._conversations.standings(actor)
         mine = {standing.conversation_id for standing in standings}
         removed = [conversation_id for conversation_id in cursors if conversation_id not in mine]
-        room = frames.ANSWER_ROOM - 40 * len(removed)
+        room = frames.ANSWER_ROOM - ID * len(removed)
         caught: list[CaughtUp] = []
         for standing in standings:
             cursor = cursors.get(standing.conversation_id)
@@ -52,8 +54,11 @@ class Sync:
                 return Caught(caught, True, removed)
             try:
                 item, size = await self._one(actor, standing, cursor, limit, room, is_first=not caught)
-            except NotParticipant:
-                continue  # removed a moment ago: the next answer says so
+            except NotParticipant:  # removed a moment ago
+                if cursor is not None:
+                    removed.append(standing.conversation_id)
+                    room -= ID
+                continue
             if item is None:
                 return Caught(caught, True, removed)
             caught.append(item)

@@ -21,7 +21,8 @@ from tests.support.stalled import stalled
 
 ANN, BEN, CYD = 1, 2, 3
 STORM = 2000
-MUCH = 1700
+MUCH = 120
+LONG = "x" * 60_000
 
 
 async def until(true: Callable[[], Any]) -> None:
@@ -46,11 +47,11 @@ def many_descriptors() -> Iterator[None]:
 async def talk(ann: Phone, tea: str) -> None:
     """Ann says more than the queue and what the systems between buffer can hold."""
     for number in range(1, MUCH + 1):
-        assert (await ann.ask("message.send", conversation_id=tea, content="x" * 3900))["change"] == number
+        assert (await ann.ask("message.send", conversation_id=tea, content=LONG))["change"] == number
 
 
 async def test_who_reads_nothing_is_cut_and_its_descriptor_freed_and_nobody_else_waits(cluster: Cluster) -> None:
-    daemon = await cluster.daemon(**FREE, max_queue_bytes=262_144, heartbeat_s=60)
+    daemon = await cluster.daemon(**FREE, max_queue_bytes=262_144, max_content_chars=len(LONG), heartbeat_s=60)
     tea = await daemon.client(ANN).group(BEN, CYD)
     ann, cyd = await daemon.phone(ANN), await daemon.phone(CYD)
     async with stalled(daemon, BEN) as deaf:
@@ -65,7 +66,7 @@ async def test_who_reads_nothing_is_cut_and_its_descriptor_freed_and_nobody_else
 
 
 async def test_who_reads_again_in_time_is_told_that_he_was_slow(cluster: Cluster) -> None:
-    daemon = await cluster.daemon(**FREE, max_queue_bytes=262_144, heartbeat_s=60)
+    daemon = await cluster.daemon(**FREE, max_queue_bytes=262_144, max_content_chars=len(LONG), heartbeat_s=60)
     tea = await daemon.client(ANN).group(BEN)
     ann = await daemon.phone(ANN)
     async with stalled(daemon, BEN) as ben:
