@@ -128,10 +128,11 @@ class Bus:
     async def forget_figures(self) -> None:
         """A node that stops counts no more; the last one leaves nothing behind."""
         try:
-            await self._client.delete(self.channels.node_figures(self.node_id))
-            await self._client.srem(self.channels.nodes, self.node_id)
-            if not await self._client.exists(self.channels.nodes):
-                await self._client.delete(self.channels.era)
+            with self._breaker.guarding():
+                await self._client.delete(self.channels.node_figures(self.node_id))
+                await self._client.srem(self.channels.nodes, self.node_id)
+                if not await self._client.exists(self.channels.nodes):
+                    await self._client.delete(self.channels.era)
         except AWAY:
             return
 

@@ -39,7 +39,7 @@ SERVER_SETTINGS = {
     "statement_timeout": "4000",
     # Half of what one waits for a connection: who waits for a lock holds one.
     "lock_timeout": "1000",
-    "idle_in_transaction_session_timeout": "10000",
+    "idle_in_transaction_session_timeout": "5000",
     "timezone": "UTC",
 }
 # What messenger.fail() says, as the error that a client is told.

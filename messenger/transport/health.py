@@ -1,10 +1,15 @@
 """For whoever watches the daemon: does it live, is it ready, what does it count."""
 
+import asyncio
+
 from aiohttp import web
 
 from messenger.errors import Unavailable
 from messenger.transport.context import context
 from messenger.transport.rest import bodies
+
+# A database that takes longer to say that it is there is not.
+PING_S = 2.0
 
 
 async def healthz(_: web.Request) -> web.Response:
@@ -16,9 +21,10 @@ async def readyz(request: web.Request) -> web.Response:
     """503 while the database is away or the daemon drains; a bus that is away is only told."""
     here = context(request)
     try:
-        await here.duties.ping()
+        async with asyncio.timeout(PING_S):
+            await here.duties.ping()
         database = "ok"
-    except Unavailable:
+    except (Unavailable, TimeoutError):
         database = "away"
     ready = database == "ok" and not here.is_draining
     return bodies.answer(

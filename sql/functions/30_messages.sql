@@ -23,6 +23,7 @@ language plpgsql
 as $$
 declare
     mentioned bigint[];
+    held uuid;
 begin
     -- In a batch, a conversation that somebody holds is not waited for long: its item goes alone afterwards.
     if array_length(p_ids, 1) > 1 then
@@ -31,6 +32,12 @@ begin
     -- In the order of conversations: two batches that lock the same ones in another order would wait for each other.
     for item in select n from generate_subscripts(p_ids, 1) as n order by p_conversation_ids[n], n loop
         message := null;
+        -- Waited for once: each would cost the others as much, and one that came through would overtake those before it.
+        if p_conversation_ids[item] = held then
+            outcome := 'locked';
+            return next;
+            continue;
+        end if;
         begin
             perform messenger.enter(p_sender_ids[item], array[p_conversation_ids[item]]);
             if p_client_ids[item] is not null then
@@ -56,6 +63,7 @@ begin
                 outcome := 'forbidden';
             when lock_not_available then
                 outcome := 'locked';
+                held := p_conversation_ids[item];
             when unique_violation then
                 -- The same client_id, committed by another node while this item waited for the numbers.
                 -- Entered again: what the block above had set went with it.

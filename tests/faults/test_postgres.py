@@ -334,21 +334,35 @@ async def test_who_waits_for_a_lock_keeps_nobody_from_a_connection(
         assert {(status, told["code"]) for status, told in await within(BOUND_S, edits)} == {(503, "unavailable")}
 
 
+def say(node: Node, conversation_id: str, number: int) -> asyncio.Task[Sent]:
+    draft = Draft(ConversationId(UUID(conversation_id)), str(number))
+    return asyncio.create_task(node.context.messages.send(UserId(ANN), draft))
+
+
+async def test_a_batch_waits_once_for_a_conversation_that_somebody_holds(
+    cluster: Cluster, oracle: asyncpg.Connection
+) -> None:
+    node = await cluster.node()
+    tea, *others = [await node.client(ANN).group(BEN) for _ in range(12)]
+    milk = next(other for other in others if (UUID(other).int - UUID(tea).int) % lanes.LANES == 0)
+    async with oracle.transaction():
+        await hold(oracle, tea)
+        # Asked for in one breath, so in one batch; the held one comes first or last in it.
+        held = [say(node, tea, number) for number in range(30)]
+        assert (await within(1.5, say(node, milk, 0))).message.seq == 1
+    assert [(await sent).message.seq for sent in held] == [*range(1, 31)]
+
+
 async def test_what_waited_for_a_lock_is_sent_in_its_order(cluster: Cluster, oracle: asyncpg.Connection) -> None:
     node = await cluster.node()
     tea, milk = await node.client(ANN).group(BEN), await node.client(ANN).group(BEN)
-
-    def say(conversation_id: str, number: int) -> asyncio.Task[Sent]:
-        draft = Draft(ConversationId(UUID(conversation_id)), str(number))
-        return asyncio.create_task(node.context.messages.send(UserId(ANN), draft))
-
     async with oracle.transaction():
         await hold(oracle, tea)
-        held = [say(tea, 0)]
+        held = [say(node, tea, 0)]
         await until_one_waits(oracle)
         for number in range(1, 40):
-            held.append(say(tea, number))
-            await say(milk, number)
+            held.append(say(node, tea, number))
+            await say(node, milk, number)
         assert not any(sent.done() for sent in held)
     assert [(await sent).message.seq for sent in held] == [*range(1, 41)]
 
