@@ -220,25 +220,3 @@ async def test_who_is_sent_away_by_a_stopping_node_was_last_seen_then(
     assert await only.ended() == 0
     seen = await oracle.fetchval("select last_seen_at from messenger.users where id = $1", BEN)
     assert abs(seen - datetime.now(UTC)) < timedelta(seconds=60)
-
-
-async def test_when_all_have_gone_redis_holds_nothing(cluster: Cluster, redis: BreakableRedis) -> None:
-    async with cluster.node_for_a_while() as node:
-        empty = {"nodes", "presence:era"}
-
-        async def at_rest() -> None:
-            async with asyncio.timeout(10):
-                while {key for key in redis.held() if not key.startswith(("figures:", "presence:sweeper"))} != empty:
-                    await asyncio.sleep(0.02)
-
-        await at_rest()
-        tea = await node.client(ANN).group(BEN)
-        async with node.phone_for_a_while(ANN) as ann, node.phone_for_a_while(BEN) as ben:
-            await ann.ask("subscribe", conversation_id=tea)
-            await ben.ask("message.send", conversation_id=tea, content="hi")
-            await ann.hear("message.new")
-        await node.emptied()
-        await at_rest()
-    async with asyncio.timeout(10):
-        while redis.held():  # the sweeper's claim ends by itself
-            await asyncio.sleep(0.02)
