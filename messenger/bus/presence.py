@@ -20,6 +20,7 @@ from typing import Any, Self, cast
 import orjson
 import structlog
 from redis import asyncio as aioredis
+from redis.exceptions import NoScriptError
 
 from messenger.background import end
 from messenger.bus.away import AWAY
@@ -129,7 +130,7 @@ class Presence:
         self._here[user_id] += 1
         try:
             with self._breaker.guarding():
-                return int(await self._hold_lease(user_id, connection_id, self._client))
+                return int(await self._hold(*self._holding(user_id, connection_id)))
         except AWAY:
             return 0
 
@@ -208,18 +209,26 @@ class Presence:
         for user_id in user_ids:
             pipeline.zscore(self._channels.shard_of(user_id), str(user_id))
 
-    async def _hold_lease(self, user_id: UserId, connection_id: str, client: Any) -> Any:
-        return await self._hold(
-            keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
-            args=[
-                user_id,
-                f"{self._node_id}:{connection_id}",
-                self._ttl_ms,
-                self._channels.presence,
-                self._grace_ms,
-            ],
-            client=client,
-        )
+    def _holding(self, user_id: UserId, connection_id: str) -> tuple[list[str], list[Any]]:
+        keys = [self._channels.shard_of(user_id), self._channels.leases(user_id)]
+        lease = f"{self._node_id}:{connection_id}"
+        return keys, [user_id, lease, self._ttl_ms, self._channels.presence, self._grace_ms]
+
+    def _releasing(self, user_id: UserId, connection_id: str) -> tuple[list[str], list[Any]]:
+        keys = [self._channels.shard_of(user_id), self._channels.leases(user_id)]
+        return keys, [user_id, f"{self._node_id}:{connection_id}", self._grace_ms]
+
+    async def _each(self, script: Any, calls: list[tuple[list[str], list[Any]]]) -> None:
+        """One pipeline. redis-py would ask first whether Redis knows the script; here only one that does not is told of it."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.evalsha(script.sha, len(keys), *keys, *args)
+            try:
+                await pipeline.execute()
+                return
+            except NoScriptError:
+                await self._client.script_load(script.script)
+        await self._each(script, calls)
 
     async def _renew_forever(self) -> None:
         while True:
@@ -235,10 +244,7 @@ class Presence:
 
     async def _renew(self, held: list[tuple[str, UserId]]) -> None:
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for connection_id, user_id in held:
-                    await self._hold_lease(user_id, connection_id, pipeline)
-                await pipeline.execute()
+            await self._each(self._hold, [self._holding(user_id, connection_id) for connection_id, user_id in held])
         except AWAY as error:
             log.warning("presence not renewed", error=type(error).__name__)
         for connection_id, user_id in held:
@@ -256,14 +262,9 @@ class Presence:
             leaving = self._leaving[:CHUNK]
             try:
                 with self._breaker.guarding():
-                    async with self._client.pipeline(transaction=False) as pipeline:
-                        for connection_id, user_id in leaving:
-                            await self._release(
-                                keys=[self._channels.shard_of(user_id), self._channels.leases(user_id)],
-                                args=[user_id, f"{self._node_id}:{connection_id}", self._grace_ms],
-                                client=pipeline,
-                            )
-                        await pipeline.execute()
+                    await self._each(
+                        self._release, [self._releasing(user_id, connection_id) for connection_id, user_id in leaving]
+                    )
             except AWAY:
                 log.info("presence leases left to expire", leases=len(leaving))
                 now = datetime.now(UTC)
