@@ -48,11 +48,12 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
         people = UserStore(store)
         async with Node.running(_node_settings(config), messages, conversations, duties, people) as node:
             users = Users(people, node.relay, provision=config.unknown_users == "provision")
+            siblings = Siblings(node, place.folder, place.number)
             app[CONTEXT] = context = Context(
                 config=config,
                 epoch=await duties.epoch(),
                 node=node,
-                siblings=(siblings := Siblings(node, place.folder, place.number)),
+                siblings=siblings,
                 duties=duties,
                 authenticator=Authenticator(config, users, keys),
                 users=users,

@@ -46,7 +46,12 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     if lifeline is not None:
-        loop.add_reader(lifeline, asked.set)
+
+        def part() -> None:
+            loop.remove_reader(lifeline)  # it stays readable for ever
+            asked.set()
+
+        loop.add_reader(lifeline, part)
     config, last = make_room(config)
     app = make_app(config, place)
     # Our own lines tell each request: the library's would print query tokens.

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # A worker that fell is replaced after so long: not in a tight loop where it cannot start.
 REST_S = 1.0
+# A worker that has not ended so long after it should have drained hangs.
+PATIENCE_S = 20.0
 ASKED = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -40,8 +42,9 @@ def serve(config: Config, every: Sequence[Sequence[socket.socket]], on_ready: Ca
             workers = _Workers(config, every, Path(folder), mask)
             try:
                 # One after another: what keeps the first from starting is told once.
-                if not all(map(workers.start, range(len(every)))):
-                    sys.exit(2)
+                for number in range(len(every)):
+                    if (code := workers.start(number)) is not None:
+                        sys.exit(code)
                 on_ready()
                 workers.look_after()
             finally:
@@ -65,21 +68,26 @@ class _Workers:
         self._lifeline, self._ours = os.pipe()
         self._running: dict[int, int] = {}
 
-    def start(self, number: int) -> bool:
-        """Returns once a worker serves; False where it ended before, and has said why."""
+    def start(self, number: int) -> int | None:
+        """Returns None once a worker serves; its exit code where it ended before, and has said why."""
         ready, told = os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            log.error("worker not started", worker=number, error=error.strerror)
+            os.close(ready)
+            os.close(told)
+            return 1
         if pid == 0:
             os.close(ready)
             self._become(number, told)
         os.close(told)
         is_ready = os.read(ready, 1) != b""
         os.close(ready)
-        if is_ready:
-            self._running[number] = pid
-        else:
-            os.waitpid(pid, 0)
-        return is_ready
+        if not is_ready:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self._running[number] = pid
+        return None
 
     def look_after(self) -> None:
         """Replace workers that fall, until asked to stop."""
@@ -88,12 +96,12 @@ class _Workers:
             missing |= self._fallen()
             if missing:
                 time.sleep(REST_S)
-                missing = {number for number in missing if not self.start(number)}
+                missing = {number for number in missing if self.start(number) is not None}
             if missing:
                 os.kill(os.getpid(), signal.SIGCHLD)  # try again
 
     def stop(self) -> None:
-        """Ask the workers to drain, and wait until they have."""
+        """Ask the workers to drain, and wait until they have; one that does not end by itself is ended."""
         for sockets in self._every:
             for sock in sockets:
                 sock.close()  # the workers' are the last: who comes after them is refused, and does not wait for nobody
@@ -101,8 +109,13 @@ class _Workers:
         for pid in self._running.values():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        for pid in self._running.values():
-            os.waitpid(pid, 0)
+        deadline = time.monotonic() + self._config.drain_s + PATIENCE_S
+        while self._running:
+            self._fallen()
+            if time.monotonic() > deadline:
+                for pid in self._running.values():
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
         os.close(self._lifeline)
 
     def _fallen(self) -> set[int]:
@@ -110,7 +123,8 @@ class _Workers:
         for number, pid in list(self._running.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
-                log.error("worker fell", worker=number, exit=os.waitstatus_to_exitcode(status))
+                if code := os.waitstatus_to_exitcode(status):
+                    log.error("worker fell", worker=number, exit=code)
                 del self._running[number]
                 fallen.add(number)
         return fallen

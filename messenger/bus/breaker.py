@@ -21,10 +21,6 @@ class Breaker:
         self._is_open = False
         self._again_at = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        return self._is_open
-
     @contextmanager
     def guarding(self) -> Iterator[None]:
         """Around one call. Raises redis' ConnectionError at once while the breaker is open."""
@@ -35,6 +31,9 @@ class Breaker:
             self._again_at = loop.time() + REST_S  # the others go on failing while this one finds out
         try:
             yield
+        except exceptions.ResponseError:
+            self._is_open = False  # it did answer
+            raise
         except AWAY:
             self._is_open = True
             self._again_at = loop.time() + REST_S

@@ -132,7 +132,7 @@ class Bus:
                 await self._client.delete(self.channels.node_figures(self.node_id))
                 await self._client.srem(self.channels.nodes, self.node_id)
                 if not await self._client.exists(self.channels.nodes):
-                    await self._client.delete(self.channels.era)
+                    await self._client.delete(self.channels.era, self.channels.sweeper)
         except AWAY:
             return
 

@@ -50,7 +50,7 @@ class Channels:
 
     @property
     def nodes(self) -> str:
-        """Key: a sorted set of the nodes by when they expire."""
+        """Key: the set of the nodes that tell their figures."""
         return f"{self._prefix}nodes"
 
     @property

@@ -4,8 +4,9 @@ A node holds a lease for each of its devices and renews it; a node that dies let
 published by the scripts, once for the whole cluster. While Redis is away nobody is told anything, and what is asked is
 answered by what this node knows.
 
-Redis may forget: its era is when its memory begins. Every node renews its leases as soon as it sees another era, so that
-whoever has no lease one TTL after its beginning is offline, and nobody is said to be before.
+Redis may forget, or be out of everybody's reach for longer than leases last: its era is when what it holds begins to count.
+Every node renews its leases as soon as it sees another era, so that whoever has no lease one TTL after its beginning is
+offline, and nobody is said to be before.
 """
 
 import asyncio
@@ -97,6 +98,8 @@ class Presence:
         self._node_id = node_id
         self._ttl_ms = int(ttl_s * 1000)
         self._grace_ms = int(grace_s * 1000)
+        # Several times within an era's life.
+        self._sweep_s = min(SWEEP_S, ttl_s / 6)
         self._on_leaving = on_leaving
         self._on_forgotten = on_forgotten
         self._held: dict[str, UserId] = {}
@@ -180,13 +183,16 @@ class Presence:
         }
         if open_ms:
             online = {user_id: True for user_id, is_online in online.items() if is_online}
-        return Survey(online, open_ms / 1000 + SWEEP_S if len(online) < len(wanted) else None)
+        return Survey(online, open_ms / 1000 + self._sweep_s if len(online) < len(wanted) else None)
 
     async def devices_of(self, user_id: UserId) -> int:
         """How many devices a user has on all nodes."""
         try:
             with self._breaker.guarding():
-                return int(await self._client.zcard(self._channels.leases(user_id)))
+                # Those within their grace period are gone.
+                seconds, microseconds = await self._client.time()
+                beyond = seconds * 1000 + microseconds // 1000 + self._grace_ms
+                return int(await self._client.zcount(self._channels.leases(user_id), f"({beyond}", "+inf"))
         except AWAY:
             return self._here[user_id]
 
@@ -240,7 +246,10 @@ class Presence:
             self._due.clear()
             held = list(self._held.items())
             for start in range(0, len(held), CHUNK):
-                await self._renew([item for item in held[start : start + CHUNK] if item[0] in self._held])
+                try:
+                    await self._renew([item for item in held[start : start + CHUNK] if item[0] in self._held])
+                except Exception:  # without its renewals everybody here would go offline
+                    log.exception("presence renewal failed")
 
     async def _renew(self, held: list[tuple[str, UserId]]) -> None:
         try:
@@ -255,7 +264,11 @@ class Presence:
         while True:
             await self._left.wait()
             self._left.clear()
-            await self._release_all()
+            try:
+                await self._release_all()
+            except Exception:  # they expire by themselves
+                log.exception("presence release failed")
+                self._leaving.clear()
 
     async def _release_all(self) -> None:
         while self._leaving:
@@ -279,14 +292,16 @@ class Presence:
                     await self._sweep_once()
             except Exception:  # without its sweep a cluster says nobody offline any more
                 log.exception("presence sweep failed")
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(self._sweep_s)
 
     async def _sweep_once(self) -> None:
         shards = [self._channels.shard(number) for number in range(PRESENCE_SHARDS)]
         with self._breaker.guarding():
             found = cast(
                 "list[bytes]",
-                await self._expired(keys=[self._channels.era, self._channels.sweeper, *shards], args=[self._node_id]),
+                await self._expired(
+                    keys=[self._channels.era, self._channels.sweeper, *shards], args=[self._node_id, self._ttl_ms]
+                ),
             )
         if found[0] != self._era:
             self._era = found[0]

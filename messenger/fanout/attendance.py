@@ -96,11 +96,14 @@ class Attendance:
             return AGAIN_S
         wrong = {user_id: now for user_id, now in survey.online.items() if beliefs[user_id] != {now}}
         at = frames.now()
+        for user_id in (user_id for user_id, online in wrong.items() if online):
+            self._tell(user_id, at, online=True)
         if gone := {user_id: at for user_id, online in wrong.items() if not online}:
             await self.leaving(gone)
-        for user_id, online in wrong.items():
-            self._tell(user_id, at, online=online)
-        return survey.again_s
+            for user_id in gone:
+                self._tell(user_id, at, online=False)
+        # What was heard meanwhile is newer than the survey, and may have been put wrong again.
+        return AGAIN_S if wrong else survey.again_s
 
     def _tell(self, user_id: UserId, at: datetime, *, online: bool) -> None:
         sinks = self._watches.turned(user_id, online=online)

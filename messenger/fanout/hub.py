@@ -4,6 +4,7 @@ After everybody has left, every map here is empty.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -51,7 +52,7 @@ class Hub:
         self.feeds: dict[ConversationId, Feed] = {}
         self.watches = Watches()
         # Lately revoked, and until when that is kept: whose token was looked at before may only be let in after.
-        self._revoked: dict[UserId, tuple[int, float]] = {}
+        self._revoked: OrderedDict[UserId, tuple[int, float]] = OrderedDict()
         self._on_hole = on_hole
         self._on_came = on_came
         self._on_left = on_left
@@ -109,10 +110,16 @@ class Hub:
     def revoke(self, user_id: UserId, before: int) -> None:
         """Close a user's devices whose tokens were issued before a second; those too that are on their way in."""
         now = monotonic()
-        self._revoked = {user: told for user, told in self._revoked.items() if told[1] > now}
+        before = max(before, self._revoked.pop(user_id, (0, 0.0))[0])
         self._revoked[user_id] = before, now + LATELY_S
+        self.forget_revocations(now)
         for sink in self.devices_of(user_id):
             sink.revoke(before)
+
+    def forget_revocations(self, now: float) -> None:
+        """Those of before `now` (monotonic): whoever was on his way in then is in by now."""
+        while self._revoked and next(iter(self._revoked.values()))[1] <= now:
+            self._revoked.popitem(last=False)
 
     def dismiss(self, sink: Sink) -> Person | None:
         """Forget a device; the person too, and returned, where it was his last."""

@@ -108,6 +108,7 @@ class Node:
             relay = Relay(hub, bus, repair, attendance)
             await bus.subscribe([bus.channels.presence])
             await repair.begin()
+            stack.push_async_callback(bus.forget_figures)  # when nobody sweeps any more
             await stack.enter_async_context(presence)
             reception = Reception(hub, bus, conversations, repair)
             node = cls(hub, bus, reception, relay, repair, presence, attendance, chores)
@@ -120,7 +121,6 @@ class Node:
                 yield node
             finally:
                 await end(tasks)
-                await bus.forget_figures()
 
     def census(self) -> Census:
         """Who is on this node."""

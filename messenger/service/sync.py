@@ -37,7 +37,7 @@ class Sync:
 
     async def catch_up(self, actor: UserId, cursors: Mapping[ConversationId, int], limit: int) -> Caught:
         """As much as goes into one frame, latest activity first; `limit` in changes a conversation. Raises Unavailable."""
-        async with self._gate.passed():
+        async with self._gate.passed(actor):
             return await self._catch_up(actor, cursors, limit)
 
     async def _catch_up(self, actor: UserId, cursors: Mapping[ConversationId, int], limit: int) -> Caught:

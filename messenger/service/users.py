@@ -24,13 +24,16 @@ class Users:
 
     async def arrive(self, user_id: UserId, profile: Profile) -> None:
         """Make a token's user known. Raises Unauthorized (`token_invalid`, `revoked`), Unavailable."""
-        not_before = await self._known(user_id, profile)
+        try:
+            not_before = await self._store.arrive(user_id, profile, provision=self._provision)
+        except UserNotFound:
+            raise Unauthorized("token_invalid") from None
         if not_before is not None and profile.issued_at < int(not_before.timestamp()):
             raise Unauthorized("revoked")
 
     async def be(self, user_id: UserId) -> None:
-        """Make a user known who comes without a token of his own. Raises Unauthorized (`token_invalid`), Unavailable."""
-        await self._known(user_id, Profile())
+        """Make a user known who comes without a token of his own. Raises UserNotFound, Unavailable."""
+        await self._store.arrive(user_id, Profile(), provision=self._provision)
 
     async def named(self, text: str) -> UserId | None:
         """Whom an integer in canonical form or an external id names; None for nobody."""
@@ -48,9 +51,3 @@ class Users:
         not_before = await self._store.revoke(user_id)
         self._announcer.revoked(user_id, not_before)
         return not_before
-
-    async def _known(self, user_id: UserId, profile: Profile) -> datetime | None:
-        try:
-            return await self._store.arrive(user_id, profile, provision=self._provision)
-        except UserNotFound:
-            raise Unauthorized("token_invalid") from None

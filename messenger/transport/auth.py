@@ -16,7 +16,7 @@ from aiohttp import web
 from messenger.config import Config
 from messenger.domain.ids import MAX_USER_ID, UserId, parse_user_id
 from messenger.domain.user import Profile
-from messenger.errors import Forbidden, Unauthorized
+from messenger.errors import Forbidden, Unauthorized, UserNotFound
 from messenger.protocol.frames import PROTOCOL
 from messenger.service.users import Users
 from messenger.transport.keys import Keys
@@ -79,11 +79,21 @@ class Authenticator:
         return identity
 
     async def of_request(self, request: web.Request) -> Identity:
-        """Who asks over REST. Raises Unauthorized, Unavailable."""
+        """Who asks over REST; the host application says on whose behalf. Raises Unauthorized, Forbidden, UserNotFound,
+        Unavailable."""
         if self._is_off:
             # Without authentication somebody still has to say who he is.
             return await self._without_token(parse_user_id(request.headers.get("X-User-Id", "")), "token_missing")
-        return await self.of_token(_bearer_of(request))
+        claims = await self._of_bearer(request)
+        if not _is_service(claims):
+            return await self._identify(claims)
+        if "X-User-Id" not in request.headers:
+            raise Forbidden("X-User-Id is missing: on whose behalf?")
+        user_id = await self._users.named(request.headers["X-User-Id"])
+        if user_id is None:
+            raise UserNotFound
+        await self._users.be(user_id)
+        return Identity(user_id)
 
     async def of_token(self, token: str) -> Identity:
         """Whose token it is. Raises Unauthorized, Unavailable."""
@@ -91,13 +101,14 @@ class Authenticator:
 
     async def require_service(self, request: web.Request) -> None:
         """The host application asks, by the API token or a token of scope service. Raises Unauthorized, Forbidden, Unavailable."""
-        if self._is_off:
-            return
+        if not self._is_off and not _is_service(await self._of_bearer(request)):
+            raise Forbidden("Only the host application may do this")
+
+    async def _of_bearer(self, request: web.Request) -> Claims:
         token = _bearer_of(request)
         if self._api_token and hmac.compare_digest(token.encode(errors="surrogateescape"), self._api_token):
-            return
-        if not _is_service(await self._claims(token)):
-            raise Forbidden("Only the host application may do this")
+            return {"scope": "service"}
+        return await self._claims(token)
 
     async def _claims(self, token: str) -> Claims:
         if not token:
@@ -148,7 +159,10 @@ class Authenticator:
     async def _without_token(self, user_id: UserId | None, reason: str) -> Identity:
         if user_id is None:
             raise Unauthorized(reason)
-        await self._users.be(user_id)
+        try:
+            await self._users.be(user_id)
+        except UserNotFound:
+            raise Unauthorized("token_invalid") from None
         return Identity(user_id)
 
 

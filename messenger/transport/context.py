@@ -19,6 +19,10 @@ from messenger.transport.device import Device
 from messenger.transport.limits import Buckets
 from messenger.transport.siblings import Siblings
 
+# So many devices come in at once, and each waits no longer than this: a crowd takes turns.
+ENTRANCE_WIDTH = 4
+ENTRANCE_S = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -53,10 +57,6 @@ class Context:
     unknown_types: int = 0
     is_draining: bool = False
 
-
-# So many devices come in at once, and each waits no longer than this: a crowd takes turns.
-ENTRANCE_WIDTH = 4
-ENTRANCE_S = 20.0
 
 CONTEXT = web.AppKey("messenger.context", Context)
 CONFIG = web.AppKey("messenger.config", Config)

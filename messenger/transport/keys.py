@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 # A set is taken as it is for so long; one that could not be fetched is asked for again after a while.
 FRESH_S = 300.0
 RETRY_S = 1.0
+# Who has his key waits so long for a fresher one: a withdrawn one should not last, and a provider that hangs hold up nobody.
+FRESH_WAIT_S = 0.5
 FETCH_S = 5.0
 MAX_SET_BYTES = 256 * 1024
 # Tokens that name unknown keys can make us fetch so often: a rotation is seen at once, a flood is not passed on.
@@ -73,11 +75,15 @@ class KeySet:
     async def of(self, token: str) -> Key:
         try:
             kid = jwt.get_unverified_header(token).get("kid")
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthorized("token_invalid") from None
         is_due = monotonic() >= self._due_at
-        if is_due or (self._keys is not None and kid not in self._keys and self._may_refetch()):
-            await self._fetched()
+        is_known = self._keys is not None and kid in self._keys
+        if is_known:
+            if is_due:
+                await self._fetched(FRESH_WAIT_S)
+        elif is_due or self._is_fetching or (self._keys is not None and self._may_refetch()):
+            await self._fetched(None)
         if self._keys is None:
             raise Unavailable("The keys that tokens are checked with cannot be fetched")
         key = self._keys.get(kid)
@@ -96,17 +102,22 @@ class KeySet:
             return False
         return True
 
-    async def _fetched(self) -> None:
-        """Returns when the set has been fetched, or could not be."""
+    @property
+    def _is_fetching(self) -> bool:
+        return self._fetching is not None and not self._fetching.done()
+
+    async def _fetched(self, within_s: float | None) -> None:
+        """Returns when the set has been fetched or could not be, or after so long."""
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.create_task(self._fetch(), name="key set")
-        await asyncio.wait([self._fetching])
+            self._due_at = monotonic() + FETCH_S  # meanwhile nobody else waits who has his key
+        await asyncio.wait([self._fetching], timeout=within_s)
 
     async def _fetch(self) -> None:
         try:
             self._keys = await fetch(self._session, self._url)
             self._due_at = monotonic() + FRESH_S
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except Exception as error:  # whatever a stranger's answer does to a parser: what was fetched before goes on
             log.warning("key set not fetched", error=type(error).__name__)
             self._due_at = monotonic() + RETRY_S
 

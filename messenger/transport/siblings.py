@@ -63,7 +63,7 @@ class Siblings:
             await runner.cleanup()
 
     def _others(self) -> list[Path]:
-        return [] if self._folder is None else [path for path in self._folder.iterdir() if path.name != self._own]
+        return [] if self._folder is None else [path for path in self._folder.glob("*.sock") if path.name != self._own]
 
     async def _ask(self, path: Path) -> Any:
         try:
@@ -72,7 +72,7 @@ class Siblings:
                 session.get("http://sibling/", timeout=aiohttp.ClientTimeout(total=ASK_S)) as response,
             ):
                 return orjson.loads(await response.read())
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError, ValueError):
             return None
 
     async def _answer(self, _: web.Request) -> web.Response:

@@ -45,6 +45,10 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
         await _serve(request, here, socket)
     except ConnectionError:
         log.debug("device vanished in the middle of an answer")
+    except Exception:
+        # An answer over HTTP, as for other requests, would be no frame.
+        log.exception("socket failed", path=request.path)
+        await socket.close(code=close.OVERLOADED.code, message=close.OVERLOADED.reason.encode())
     finally:
         here.open_sockets -= 1
     return socket
@@ -57,7 +61,7 @@ async def _serve(request: web.Request, here: Context, socket: Socket) -> None:
         if refusal is None:
             shown = await here.authenticator.shown(request)
             # From here on the database is asked: a crowd takes turns.
-            async with here.entrance.passed():
+            async with here.entrance.passed(object()):
                 identity = await here.authenticator.of_path(shown, request.match_info["user_id"])
                 if request.transport is None:
                     return  # it hung up while we asked who it is

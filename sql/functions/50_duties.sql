@@ -59,6 +59,7 @@ begin
     update messenger.users u
     set name = coalesce(p_name, u.name), avatar_url = coalesce(p_avatar_url, u.avatar_url), profile_issued_at = p_issued_at
     where u.id = p_user_id and u.profile_issued_at <= p_issued_at
+        and (u.tokens_not_before is null or p_issued_at >= floor(extract(epoch from u.tokens_not_before)))
         and (u.name, u.avatar_url) is distinct from (coalesce(p_name, u.name), coalesce(p_avatar_url, u.avatar_url));
     return query select u.tokens_not_before from messenger.users u where u.id = p_user_id;
 end

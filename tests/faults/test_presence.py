@@ -8,6 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from messenger.bus.presence import Survey
+from messenger.domain.ids import UserId
 from tests.support.breakable import BreakableRedis
 from tests.support.node import Cluster, Node
 from tests.support.people import Frame, Phone
@@ -187,6 +189,47 @@ async def test_a_transition_that_the_path_swallowed_is_told_when_it_is_mended(
         proxy.is_refusing = False
         assert (await ann.hear("user.online"))["user_id"] == BEN
         await ann.silence("user.online", "user.offline", for_s=1)
+
+
+async def test_a_path_that_is_gone_for_longer_than_leases_last_sends_nobody_away(
+    cluster: Cluster, redis: BreakableRedis, oracle: asyncpg.Connection
+) -> None:
+    people = range(2, 12)
+    async with proxied(of_redis(redis.url)) as one, proxied(of_redis(redis.url)) as two:
+        near = await cluster.node(redis_url=one.redis_url(redis.url), presence_ttl_s=TTL_S)
+        far = await cluster.node(redis_url=two.redis_url(redis.url), presence_ttl_s=TTL_S)
+        await near.client(ANN).group(*people)
+        ann = await near.phone(ANN)
+        for user_id in people:
+            await (near if user_id % 2 else far).phone(user_id)
+        known = await ann.ask("presence", user_ids=list(people))
+        assert all(user["online"] for user in known["users"])
+        for path in (one, two):
+            path.is_refusing = True
+            path.cut()
+        await ann.silence("user.online", "user.offline", for_s=QUIET_S)
+        for path in (one, two):
+            path.is_refusing = False
+        await ann.silence("user.online", "user.offline", for_s=QUIET_S)
+    assert await oracle.fetchval("select count(*) from messenger.users where last_seen_at is not null") == 0
+
+
+async def test_what_was_told_by_an_old_reading_is_put_right(
+    node: Node, ann: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.phone(BEN)
+    await ann.hear("user.online")
+    presence = node.context.node.presence
+    survey = presence.survey
+
+    async def read_before_he_came(_: Any) -> Survey:
+        monkeypatch.setattr(presence, "survey", survey)
+        return Survey({UserId(BEN): False}, None)
+
+    monkeypatch.setattr(presence, "survey", read_before_he_came)
+    node.context.node.attendance.hurry()
+    await ann.hear("user.offline")
+    assert (await ann.hear("user.online"))["user_id"] == BEN
 
 
 async def test_with_the_database_away_transitions_are_told_and_written_later(

@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from messenger.errors import Unavailable
+from messenger.fanout import hub
 from messenger.transport import keys
 from tests.support.breakable import BreakableRedis
 from tests.support.command import messenger, settings_of
@@ -142,6 +144,26 @@ async def test_a_provider_that_falls_silent_holds_up_nobody_and_what_is_known_go
     assert not await stranger
 
 
+async def test_a_provider_that_hangs_when_keys_are_no_longer_fresh_holds_up_nobody_who_has_his(
+    node: Node, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await comes_in(node, provider.token("one"))
+    monkeypatch.setattr(keys, "FRESH_S", 0.0)
+    assert await comes_in(node, provider.token("one"))
+    provider.answering.clear()
+    async with asyncio.timeout(keys.FETCH_S - 1):  # each fetch hangs for so long
+        for _ in range(20):
+            assert await comes_in(node, provider.token("one"))
+
+
+async def test_a_token_that_is_no_text_is_invalid(node: Node, provider: Provider) -> None:
+    reader, writer = await asyncio.open_connection(node.server.host, node.server.port)
+    writer.write(b"GET /api/v1/messenger/users/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\xff.b.c\r\n\r\n")
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 async def test_while_no_key_was_ever_fetched_nobody_comes_in_and_nobody_is_told_that_his_token_is_bad(
     node: Node, provider: Provider
 ) -> None:
@@ -254,6 +276,64 @@ async def test_a_revocation_reaches_other_nodes_with_the_bus_away(
     redis.kill()
     assert (await host(one).post(f"/users/{ANN}/revoke"))[0] == 200
     assert await there.closed() == (1008, "revoked")
+
+
+async def test_a_revocation_is_found_by_the_poll_after_one_that_failed(
+    cluster: Cluster, one: Node, redis: BreakableRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = await cluster.node()
+    there = await two.phone(ANN, iat=int(time.time()) - 5)
+    duties, failed = two.context.duties, asyncio.Event()
+    revoked_since = duties.revoked_since
+
+    async def fails(since: int) -> Any:
+        found = await revoked_since(since)
+        if found and not failed.is_set():
+            failed.set()
+            raise Unavailable
+        return found
+
+    monkeypatch.setattr(duties, "revoked_since", fails)
+    redis.kill()
+    await host(one).post(f"/users/{ANN}/revoke")
+    assert await there.closed() == (1008, "revoked")
+    assert failed.is_set()
+
+
+async def test_a_revoked_token_changes_no_profile(one: Node) -> None:
+    await one.phone(ANN, name="Ann", iat=int(time.time()) - 9)
+    await host(one).post(f"/users/{ANN}/revoke")
+    late = token(ANN, SECRET, name="Mallory", iat=int(time.time()) - 5)
+    assert await one.knock(bearer=late) == (1008, "revoked")
+    assert (await one.client(ANN, iat=int(time.time()) + 1).get("/users/me"))[1]["name"] == "Ann"
+
+
+async def test_revocations_are_not_remembered_for_ever(one: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "LATELY_S", 0.2)
+    await one.phone(ANN)
+    await host(one).post(f"/users/{ANN}/revoke")
+    assert one.context.node.hub._revoked
+    async with asyncio.timeout(10):
+        while one.context.node.hub._revoked:
+            await asyncio.sleep(0.02)
+
+
+async def test_the_host_acts_as_whom_it_names(cluster: Cluster, one: Node) -> None:
+    service = jwt.encode({"scope": "service", "exp": LATER}, SECRET, algorithm="HS256")
+    for bearer in ("the host's own key", service):
+        answer = await host(one, bearer).ask("GET", "/users/me", headers={"X-User-Id": str(BEN)})
+        assert (answer.status, answer.body["id"]) == (200, BEN)
+        answer = await host(one, bearer).ask("GET", "/users/me")
+        assert (answer.status, answer.body["code"]) == (403, "forbidden")
+        answer = await host(one, bearer).ask("GET", "/users/me", headers={"X-User-Id": "nobody-of-ours"})
+        assert (answer.status, answer.body["code"]) == (404, "user_not_found")
+        assert await one.knock(bearer=bearer) == INVALID
+    # With a token of one's own that header does nothing.
+    answer = await one.client(ANN).ask("GET", "/users/me", headers={"X-User-Id": str(BEN)})
+    assert (answer.status, answer.body["id"]) == (200, ANN)
+    strict = await cluster.node(api_token="the host's own key", unknown_users="refuse")
+    answer = await host(strict).ask("GET", "/users/me", headers={"X-User-Id": "77"})
+    assert (answer.status, answer.body["code"]) == (404, "user_not_found")
 
 
 async def test_one_who_was_let_in_while_he_was_revoked_is_put_out_again(

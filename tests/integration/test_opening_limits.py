@@ -236,3 +236,18 @@ async def test_a_device_that_hangs_up_before_its_hello_is_no_error(stage: Stage,
     assert (await (await node.phone(ann)).ask("ping"))["type"] == "pong"
     assert [line for line in map(json.loads, log.getvalue().splitlines()) if line["level"] != "info"] == []
     assert not node.context.node.hub.people.keys() - {ann}
+
+
+async def test_what_nobody_foresaw_ends_a_socket_as_a_socket_ends(
+    stage: Stage, node: Node, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ann,) = stage.people(1)
+
+    async def fails(*_: object) -> None:
+        raise ArithmeticError("not for clients")
+
+    monkeypatch.setattr(node.context.node.presence, "arrive", fails)
+    assert await node.knock(bearer=token(ann, SECRET)) == (1013, "overloaded")
+    monkeypatch.undo()
+    assert (await (await node.phone(ann)).ask("ping"))["type"] == "pong"
+    assert log.getvalue().count("socket failed") == 1
