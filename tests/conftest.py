@@ -17,7 +17,7 @@ from tests.support.node import Cluster
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--workload-seed", type=int, help="repeat a random workload; else one by chance, which it prints")
-    parser.addoption("--workload-steps", type=int, default=300, help="how long the random workload is")
+    parser.addoption("--workload-steps", type=int, default=1000, help="how long the random workload is")
     parser.addoption("--soak-minutes", type=float, help="how long the soak test churns; else ten seconds")
 
 

@@ -74,6 +74,10 @@ class Feed:
         return self.position is not None and self.heard > self.position
 
     @property
+    def live(self) -> list[UserId]:
+        return [user_id for user_id, member in self.members.items() if member.is_live]
+
+    @property
     def is_large(self) -> bool:
         return self.participant_count > LARGE
 

@@ -6,6 +6,7 @@ nothing was heard at all. Content is read as one connected participant, under ro
 
 import asyncio
 from functools import partial
+from time import monotonic
 
 import structlog
 
@@ -87,13 +88,15 @@ class Repair:
 
     async def poll(self) -> None:
         """One look at what was touched since the last one. Raises Unavailable."""
-        since = self._since
-        touched, self._since = await self._duties.touched_since(since, self._hub.people)
+        touched, horizon = await self._duties.touched_since(self._since, self._hub.people)
+        # Asked after the horizon was taken, so that no revocation lies between this poll and the next.
+        revoked = await self._duties.revoked_since(self._since)
+        self._since = horizon
         for item in touched:
             self._look_at(item)
-        # Asked after the horizon was taken, so that no revocation lies between this poll and the next.
-        for user_id, not_before in (await self._duties.revoked_since(since)).items():
+        for user_id, not_before in revoked.items():
             self._hub.revoke(user_id, int(not_before.timestamp()))
+        self._hub.forget_revocations(monotonic())
         # What a failure left undone is reported by no later poll.
         for feed in list(self._hub.feeds.values()):
             if feed.is_behind:
@@ -175,21 +178,25 @@ class Repair:
     async def _mend(self, feed: Feed) -> None:
         while self._is_current(feed) and feed.is_behind:
             try:
-                await self._read_on(feed)
+                if not await self._read_on(feed):
+                    return
             except NotParticipant:
                 continue  # the reader was removed in between: the next round finds it out
 
-    async def _read_on(self, feed: Feed) -> None:
-        position, heard = feed.position, feed.heard
-        live = [user_id for user_id, member in feed.members.items() if member.is_live]
+    async def _read_on(self, feed: Feed) -> bool:
+        """One page. False where there is nothing to be done before the next poll."""
+        position, heard, live = feed.position, feed.heard, feed.live
         standing = {item.user_id: item for item in await self._duties.standing(feed.conversation_id, live)}
         for user_id in live:
-            if user_id not in standing:
-                await self._depart(feed, user_id)
+            member = feed.members.get(user_id)
+            if user_id not in standing and member is not None:
+                await self._depart(feed, user_id, member)
         if position is None or not standing:
             # Nobody live to read as: whoever is being brought up reads for himself from where the log is by then.
-            feed.advance(heard)
-            return
+            # Who stays live all the same came meanwhile, or is in a conversation that was deleted.
+            if not feed.live:
+                feed.advance(heard)
+            return feed.live != live
         for item in standing.values():
             member = feed.members.get(item.user_id)
             if member is not None:
@@ -197,37 +204,37 @@ class Repair:
         # Whoever sees most reads for all; what the others may not see is kept from them by the feed.
         reader = min(standing.values(), key=lambda item: item.first_seq)
         page = await self._messages.changes(reader.user_id, feed.conversation_id, position, PAGE)
+        last = page[-1].change if page else position
+        is_whole = len(page) == last - position and (len(page) == PAGE or last >= reader.last_change)
+        if not is_whole and not await self._still_stands(reader):
+            return True  # what is missing was hidden from him alone: begin anew
         after = position
         for message in page:
             change = await self.change_of(message, after, fresh=feed.is_news(message.seq), reader=reader.user_id)
             feed.offer(change)
             after = message.change
         self.filled += len(page)
-        if len(page) < PAGE and await self._has_seen_all(reader, after):
+        if len(page) < PAGE:
             feed.advance(reader.last_change)
             if feed.heard == heard:
                 feed.settle()  # what was heard of and is not there was never committed
+        return True
 
-    async def _has_seen_all(self, reader: Standing, up_to: int) -> bool:
-        """Whether what is above the last that a reader saw is hidden from him. To one who was removed while he read, the log
-        may have looked empty."""
-        if up_to >= reader.last_change:
-            return True
+    async def _still_stands(self, reader: Standing) -> bool:
+        """Whether a reader neither went nor came again meanwhile."""
         now = await self._duties.standing(reader.conversation_id, [reader.user_id])
         return [item.joined_change for item in now] == [reader.joined_change]
 
-    async def _depart(self, feed: Feed, user_id: UserId) -> None:
+    async def _depart(self, feed: Feed, user_id: UserId, member: Member) -> None:
         """Somebody was removed without our hearing of it: the one thing that he may still be told is that."""
-        position = feed.position
+        was_live = member.is_live
         told = await self._messages.departure(user_id, feed.conversation_id)
         if told is None and await self._duties.standing(feed.conversation_id, [user_id]):
             raise NotParticipant  # he is back, so what was read of who is here is of no use: begin anew
-        member = feed.members.get(user_id)
-        if told is None or member is None or position is None:
-            return  # he has left the feed meanwhile
-        if member.is_live and (feed.position != position or told.change <= position):
-            return  # the next round will say it
-        after = position if member.told is None else member.told
+        if told is None or not self._is_member(feed, user_id, member) or member.is_live is not was_live:
+            return  # he left the feed meanwhile, or begins anew in it
+        end = feed.position if member.told is None else member.told
+        after = min(end or 0, told.change - 1)
         feed.tell(user_id, await self.change_of(told, after, fresh=True, reader=user_id))
         self._hub.leave(feed, user_id)
         self.review(user_id)
@@ -272,7 +279,7 @@ class Repair:
             stays = await self._bring_up(feed, user_id, member)
         except NotParticipant:
             if member.told is not None:  # his devices hold it from before
-                await self._depart(feed, user_id)
+                await self._depart(feed, user_id, member)
         finally:
             if not stays and self._is_member(feed, user_id, member):
                 self._hub.leave(feed, user_id)

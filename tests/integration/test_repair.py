@@ -280,6 +280,37 @@ async def test_one_who_came_again_sees_nothing_from_before_it_though_nobody_saw_
     ]
 
 
+async def test_the_last_one_here_is_told_that_he_went_though_the_log_moves_meanwhile(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await cluster.node(), await cluster.node(catch_up_s=1)
+    ann = one.client(ANN)
+    tea = await ann.group(BEN)
+    ben = await two.phone(BEN)
+    store, held, publish = two.context.node.repair._messages, [], one.context.node.bus.publish
+    departure = store.departure
+
+    async def meanwhile(*args: Any) -> Any:
+        told = await departure(*args)
+        while held:
+            publish(*held.pop())
+        (feed,) = two.context.node.hub.feeds.values()
+        async with asyncio.timeout(5):
+            while feed.position != 1:
+                await asyncio.sleep(0.01)
+        return told
+
+    monkeypatch.setattr(store, "departure", meanwhile)
+    monkeypatch.setattr(one.context.node.bus, "publish", lambda *told: held.append(told))
+    await ann.send(tea, "late")
+    mute(one)
+    await ann.delete(f"/conversations/{tea}/participants/{BEN}")
+    await ann.send(tea, "not for Ben")
+    await ben.hear("participant.removed")
+    assert heard(ben) == [("message.new", 1, None), ("participant.removed", 2, None)]
+    assert two.context.node.hub.feeds == {}
+
+
 async def test_one_who_connects_to_a_node_that_lags_is_told_nothing_of_before(cluster: Cluster) -> None:
     one, two = await cluster.node(), await cluster.node(catch_up_s=3600)
     ann = one.client(ANN)
@@ -298,8 +329,9 @@ async def test_one_who_connects_to_a_node_that_lags_is_told_nothing_of_before(cl
     assert heard(ben) == [("message.new", 5, None)]
 
 
+@pytest.mark.parametrize("is_back", [False, True])
 async def test_a_reader_who_is_removed_while_he_reads_for_all_costs_nobody_a_message(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, is_back: bool
 ) -> None:
     one, two = await cluster.node(), await cluster.node(catch_up_s=1)
     ann = one.client(ANN)
@@ -315,11 +347,20 @@ async def test_a_reader_who_is_removed_while_he_reads_for_all_costs_nobody_a_mes
         if turns:
             turns.pop()
             await ann.delete(f"/conversations/{tea}/participants/{BEN}")
+            if is_back:
+                await ann.post(f"/conversations/{tea}/participants", {"user_ids": [BEN]})
 
     monkeypatch.setattr(messages, "require_participant", removed_behind)
     await ann.send(tea, "for all")
-    events = await cyd.durable(tea, 4)
-    assert [(event["type"], event["change"]) for event in events] == [("message.new", 3), ("participant.removed", 4)]
+    await cyd.durable(tea, 4 + is_back)
+    assert (
+        heard(cyd)
+        == [
+            ("message.new", 3, None),
+            ("participant.removed", 4, None),
+            ("participant.added", 5, None),
+        ][: 2 + is_back]
+    )
 
 
 async def test_sync_tells_at_once_of_a_removal_that_it_meets_on_its_way(

@@ -79,7 +79,7 @@ class Truth:
             held = {id_: entry for id_, entry in log.entries.items() if entry["seq"] >= place.first_seq}
             for id_ in due.keys() | held.keys():
                 if due.get(id_) != held.get(id_):
-                    yield f"{device} in {conversation_id} holds {held.get(id_)} for {due.get(id_)}"
+                    yield f"{device} in {conversation_id}: {difference(held.get(id_), due.get(id_))}"
 
     def trespasses(self, device: Witness) -> Iterator[str]:
         """Whatever a device heard of a conversation while its user was not in it."""
@@ -137,6 +137,15 @@ def entry_of(row: Mapping[str, Any]) -> Frame:
         **{name: json.loads(row[name]) for name in ("attachments", "metadata")},
         "reactions": {},
     }
+
+
+def difference(held: Frame | None, due: Frame | None) -> str:
+    """In one line, for a failure's report."""
+    if held is None or due is None:
+        entry = held or due or {}
+        return f"{'lacks' if held is None else 'holds what is not there'}: seq {entry['seq']}, change {entry['change']}"
+    names = [name for name in ("seq", "change", *due) if held.get(name) != due.get(name)]
+    return ", ".join(f"{name} is {str(held.get(name))[:80]} for {str(due.get(name))[:80]}" for name in names)
 
 
 def time(value: Any) -> str:
