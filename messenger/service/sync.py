@@ -1,6 +1,6 @@
 """Catching up: from a device's cursors to the log as it is now, in pieces."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from messenger.domain.conversation import CaughtUp, Standing
@@ -23,11 +23,13 @@ ID = 40
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """One answer. `more`: send the new cursors again. `removed`: what the user no longer takes part in."""
+    """One answer. `more`: send the new cursors again. `removed`: what the user no longer takes part in. `mine`: what he does,
+    told of or not."""
 
     conversations: Sequence[CaughtUp]
     more: bool
     removed: Sequence[ConversationId]
+    mine: Collection[ConversationId]
 
 
 class Sync:
@@ -51,7 +53,7 @@ class Sync:
             if cursor == standing.last_change:
                 continue
             if room < FRAME_OF_ONE:
-                return Caught(caught, True, removed)
+                return Caught(caught, True, removed, mine)
             try:
                 item, size = await self._one(actor, standing, cursor, limit, room, is_first=not caught)
             except NotParticipant:  # removed a moment ago
@@ -60,10 +62,10 @@ class Sync:
                     room -= ID
                 continue
             if item is None:
-                return Caught(caught, True, removed)
+                return Caught(caught, True, removed, mine)
             caught.append(item)
             room -= size
-        return Caught(caught, any(item.more for item in caught), removed)
+        return Caught(caught, any(item.more for item in caught), removed, mine)
 
     async def _one(
         self, actor: UserId, standing: Standing, cursor: int | None, limit: int, room: int, *, is_first: bool

@@ -9,12 +9,16 @@ from marshmallow import Schema
 
 from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
-from messenger.errors import NotParticipant, Unauthorized
+from messenger.errors import NotParticipant, Unauthorized, Unavailable
 from messenger.fanout.watches import ASKED
 from messenger.protocol import commands, frames, schemas
 from messenger.protocol.frames import Json
+from messenger.service.sync import Caught
 from messenger.transport.context import Context
 from messenger.transport.device import Device
+
+# So often an answer to `sync` is read anew where its reader was removed from something meanwhile.
+ATTEMPTS = 5
 
 
 async def subscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
@@ -82,7 +86,7 @@ async def history(context: Context, device: Device, command: commands.ReadHistor
 
 
 async def sync(context: Context, device: Device, command: commands.Sync) -> Json:
-    caught = await context.sync.catch_up(device.user_id, command.cursors, command.limit)
+    caught = await _caught_up(context, device.user_id, command)
     return {
         "type": "sync",
         "conversations": [frames.caught_up(item) for item in caught.conversations],
@@ -90,6 +94,19 @@ async def sync(context: Context, device: Device, command: commands.Sync) -> Json
         "more": caught.more,
         "removed": list(caught.removed),
     }
+
+
+async def _caught_up(context: Context, user_id: UserId, command: commands.Sync) -> Caught:
+    """An answer to somebody who lives here in the feeds of all that it is about: our node may not have heard yet that he came
+    into one, and who left it again a moment after the answer would never be told."""
+    for _ in range(ATTEMPTS):
+        caught = await context.sync.catch_up(user_id, command.cursors, command.limit)
+        for conversation_id in caught.mine:
+            if not await context.node.repair.brought_in(conversation_id, user_id):
+                break  # removed meanwhile: the next answer says so
+        else:
+            return caught
+    raise Unavailable("Too much changed meanwhile; try again in a moment")
 
 
 async def presence(context: Context, device: Device, command: commands.Presence) -> Json:

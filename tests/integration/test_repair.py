@@ -381,3 +381,18 @@ async def test_sync_tells_at_once_of_a_removal_that_it_meets_on_its_way(
     monkeypatch.setattr(store, "state", removed_before)
     answer = await ben.ask("sync", cursors={tea: 0})
     assert (answer["conversations"], answer["removed"], answer["more"]) == ([], [tea], False)
+
+
+async def test_who_learns_of_a_conversation_by_sync_is_told_of_his_leaving_it(cluster: Cluster) -> None:
+    one, two = await cluster.node(), await cluster.node(catch_up_s=1)
+    ann = one.client(ANN)
+    ben = await two.phone(BEN)
+    mute(one)
+    tea, milk = await ann.group(BEN), await ann.group(BEN)
+    # Two has heard of neither: Ben learns of them from the database.
+    told = await ben.ask("sync", cursors={})
+    assert {item["conversation_id"] for item in told["conversations"]} == {tea, milk}
+    await ann.delete(f"/conversations/{tea}/participants/{BEN}")
+    await ann.delete(f"/conversations/{milk}")
+    assert (await ben.hear("participant.removed"))["conversation_id"] == tea
+    assert (await ben.hear("conversation.deleted"))["conversation_id"] == milk
