@@ -33,7 +33,7 @@ ASKED = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(config: Config, every: Sequence[Sequence[socket.socket]], on_ready: Callable[[], None]) -> None:
-    """A worker for each set of sockets. Blocks until SIGTERM or SIGINT; exits with 2 where a first one cannot start."""
+    """A worker for each set of sockets. Blocks until SIGTERM or SIGINT; exits with the code of a worker that cannot start."""
     # With a handler of its own a signal that would be ignored waits to be fetched, on every system.
     before = signal.signal(signal.SIGCHLD, lambda *_: None)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*ASKED, signal.SIGCHLD))

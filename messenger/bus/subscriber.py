@@ -15,7 +15,6 @@ from redis import asyncio as aioredis
 
 from messenger.background import end
 from messenger.bus.away import AWAY
-from messenger.errors import MessengerError
 
 log = structlog.get_logger(__name__)
 
@@ -178,8 +177,6 @@ class Subscriber:
     def _deliver(self, channel: str, payload: bytes) -> None:
         try:
             self._on_message(channel, payload)
-        except MessengerError:
-            raise
         except Exception:  # a poisoned message must not end the subscription
             log.exception("bus message failed", channel=channel)
 

@@ -124,7 +124,8 @@ async def _admit(here: Context, device: Device) -> Close | None:
     if count > here.config.max_devices_per_user:
         return close.TOO_MANY_CONNECTIONS
     await here.node.reception.admit(device, greet)
-    return _refusal(here)  # the daemon may have begun to drain meanwhile, without this device in its sight
+    # The daemon may have begun to drain meanwhile, without this device in its sight.
+    return close.DRAINING if here.is_draining else None
 
 
 async def _read(here: Context, device: Device, socket: Socket) -> None:

@@ -160,6 +160,29 @@ async def test_who_is_one_too_many_is_told_so_and_the_others_stay(cluster: Clust
             await asyncio.sleep(0.02)
 
 
+async def test_one_too_many_at_the_door_puts_nobody_out_who_is_coming_in(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await cluster.node(**FREE, max_connections=2)
+    reception, go_on = node.context.node.reception, asyncio.Event()
+    admit = reception.admit
+
+    async def admit_later(*args: Any) -> None:
+        await go_on.wait()
+        await admit(*args)
+
+    monkeypatch.setattr(reception, "admit", admit_later)
+    coming = [asyncio.create_task(node.phone(user_id)) for user_id in (ANN, BEN)]
+    await until(lambda: node.context.open_sockets == 2)
+    late = asyncio.create_task(node.session.ws_connect(f"{node.origin}/ws/me?token={token(CYD, SECRET)}"))
+    socket_of_late = await late
+    go_on.set()  # while Cyd's goodbye is not answered yet
+    phones = await asyncio.gather(*coming)
+    assert (await socket_of_late.receive()).data == 1013
+    for phone in phones:
+        assert (await phone.ask("ping"))["type"] == "pong"
+
+
 @pytest.mark.usefixtures("many_descriptors")
 async def test_a_storm_of_reconnects_is_absorbed(cluster: Cluster, oracle: asyncpg.Connection) -> None:
     people, conversations = STORM // 2, 20
