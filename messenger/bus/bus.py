@@ -80,6 +80,10 @@ class Bus:
         """A hint to the other nodes; never waits, never fails."""
         self._publisher.publish(channel, data)
 
+    async def tried(self) -> None:
+        """Wait, a moment at most, until Redis was reached for the first time or is known to be away."""
+        await self._subscriber.tried()
+
     async def subscribe(self, channels: Iterable[str]) -> bool:
         """True once Redis has confirmed; False where it is away."""
         return await self._subscriber.subscribe(channels)

@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Self
 
 import structlog
@@ -53,6 +54,8 @@ class Subscriber:
         # Redis let somebody wait in vain and said nothing: nobody waits again before it does.
         self._is_mute = False
         self._delay_s = RETRY_S[0]
+        # The first attempt to connect has come to its end, good or bad.
+        self._has_tried = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -74,6 +77,12 @@ class Subscriber:
     async def __aexit__(self, *_: object) -> None:
         await end(self._tasks)
         await self._disconnect()
+
+    async def tried(self) -> None:
+        """Wait until the first connection stands or has failed, a moment at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRM_S):
+                await self._has_tried.wait()
 
     async def subscribe(self, channels: Iterable[str]) -> bool:
         """Count each channel once more. True once Redis has confirmed them all; False where it did not in time."""
@@ -138,6 +147,7 @@ class Subscriber:
                 Exception
             ):  # whatever else the library raises: a node does without the bus for a moment, not for ever
                 log.exception("bus failed")
+            self._has_tried.set()
             await self._disconnect()
             await asyncio.sleep(self._delay_s)
             self._delay_s = min(self._delay_s * 2, RETRY_S[1])
@@ -165,6 +175,7 @@ class Subscriber:
                 # A new connection: whatever was published before it is lost.
                 self._confirmed.add(channel)
                 self._delay_s = RETRY_S[0]
+                self._has_tried.set()
                 self._on_renewed()
             elif channel in self._wanted:
                 self._confirmed.add(channel)

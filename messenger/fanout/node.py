@@ -111,6 +111,7 @@ class Node:
             stack.push_async_callback(bus.forget_figures)  # when nobody sweeps any more
             await stack.enter_async_context(presence)
             reception = Reception(hub, bus, conversations, repair)
+            await bus.tried()
             node = cls(hub, bus, reception, relay, repair, presence, attendance, chores)
             tasks = [
                 asyncio.create_task(repair.poll_forever(), name="anti-entropy"),

@@ -18,6 +18,13 @@ async def healthy(node: Node, *, expected: bool = True) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_node_that_serves_has_reached_its_bus(cluster: Cluster, servers: Servers) -> None:
+    async with proxied(of_redis(servers.redis_url)) as proxy:
+        proxy.delay_s = 0.3  # longer than the rest of the start
+        async with cluster.node_for_a_while(redis_url=proxy.redis_url(servers.redis_url)) as node:
+            assert node.context.node.bus.is_healthy
+
+
 async def test_a_silent_path_is_noticed_and_left(
     cluster: Cluster, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ class Proxy:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.is_refusing = False
+        # A new connection leads nowhere for so long.
+        self.delay_s = 0.0
         self.connections = 0
         self.port = 0
         self.watch: Callable[[bytes], None] = lambda data: None
@@ -51,6 +53,7 @@ class Proxy:
             writer.transport.abort()
             return
         self.connections += 1
+        await asyncio.sleep(self.delay_s)
         try:
             if isinstance(self.target, str):
                 far_reader, far_writer = await asyncio.open_unix_connection(self.target)
