@@ -143,9 +143,7 @@ class Subscriber:
                 await self._listen()
             except (*AWAY, EOFError) as error:
                 log.warning("bus away", error=type(error).__name__)
-            except (
-                Exception
-            ):  # whatever else the library raises: a node does without the bus for a moment, not for ever
+            except Exception:  # whatever else the library raises: a node never does without the bus for ever
                 log.exception("bus failed")
             self._has_tried.set()
             await self._disconnect()
