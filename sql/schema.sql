@@ -4,6 +4,30 @@
 grant usage on schema messenger to messenger_app;
 
 
+create table messenger.blocks (
+    user_id bigint not null,
+    blocked_id bigint not null,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint blocks_pk PRIMARY KEY (user_id, blocked_id),
+    constraint blocks_blocked_fk FOREIGN KEY (blocked_id) REFERENCES messenger.users(id) ON DELETE CASCADE,
+    constraint blocks_user_fk FOREIGN KEY (user_id) REFERENCES messenger.users(id) ON DELETE CASCADE,
+    constraint blocks_somebody_else CHECK ((user_id <> blocked_id))
+);
+comment on table messenger.blocks is 'Who wants nothing to do with whom. It holds both ways: neither writes to the other, nor sees him come and go.';
+CREATE INDEX blocks_blocked ON messenger.blocks USING btree (blocked_id, user_id);
+CREATE TRIGGER touch_people AFTER INSERT OR DELETE ON messenger.blocks FOR EACH ROW EXECUTE FUNCTION messenger.touch_people();
+alter table messenger.blocks enable row level security;
+alter table messenger.blocks force row level security;
+create policy delete_own on messenger.blocks as permissive for delete to messenger_app
+    using (user_id = messenger.current_user_id());
+create policy owner_all on messenger.blocks as permissive for all to OWNER
+    using true
+    with check true;
+create policy select_own on messenger.blocks as permissive for select to messenger_app
+    using (user_id = messenger.current_user_id());
+grant delete, select on messenger.blocks to messenger_app;
+
+
 create table messenger.conversation_departures (
     conversation_id uuid not null,
     user_id bigint not null,
@@ -103,6 +127,38 @@ create policy select_participant on messenger.conversations as permissive for se
 grant select on messenger.conversations to messenger_app;
 
 
+create table messenger.deliveries (
+    id uuid not null default gen_random_uuid(),
+    channel text not null,
+    conversation_id uuid not null,
+    message_id uuid not null,
+    user_ids bigint[] not null,
+    device_id uuid,
+    attempts integer not null default 0,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    due_at timestamp with time zone not null default clock_timestamp(),
+    last_error text,
+    dead_at timestamp with time zone,
+    constraint deliveries_pk PRIMARY KEY (id),
+    constraint deliveries_device_fk FOREIGN KEY (device_id) REFERENCES messenger.push_devices(id) ON DELETE CASCADE,
+    constraint deliveries_channel CHECK ((channel = ANY (ARRAY['webhook'::text, 'web_push'::text]))),
+    constraint deliveries_device_of_channel CHECK (((channel = 'web_push'::text) = (device_id IS NOT NULL)))
+);
+comment on table messenger.deliveries is 'What is to be handed out: one message to some of its recipients by a webhook, or to one device.';
+comment on column messenger.deliveries.attempts is 'Those begun. Who ends one names its number: a later one is somebody else''s.';
+comment on column messenger.deliveries.due_at is 'When it is tried next; moved ahead while it is tried, so that what a dead node had in its hands comes up again.';
+comment on column messenger.deliveries.last_error is 'A status or the kind of failure: no content, no address.';
+comment on column messenger.deliveries.dead_at is 'When it was given up.';
+CREATE INDEX deliveries_created ON messenger.deliveries USING btree (created_at);
+CREATE INDEX deliveries_device ON messenger.deliveries USING btree (device_id) WHERE (device_id IS NOT NULL);
+CREATE INDEX deliveries_due ON messenger.deliveries USING btree (channel, due_at) WHERE (dead_at IS NULL);
+alter table messenger.deliveries enable row level security;
+alter table messenger.deliveries force row level security;
+create policy owner_all on messenger.deliveries as permissive for all to OWNER
+    using true
+    with check true;
+
+
 create table messenger.installation (
     singleton boolean not null default true,
     epoch text not null,
@@ -135,6 +191,7 @@ create table messenger.messages (
     edited_at timestamp with time zone,
     deleted_at timestamp with time zone,
     deleted_by bigint,
+    reactions jsonb not null default '{}'::jsonb,
     constraint messages_change_unique UNIQUE (conversation_id, change),
     constraint messages_client_id_unique UNIQUE (conversation_id, sender_id, client_id),
     constraint messages_pk PRIMARY KEY (conversation_id, id),
@@ -149,12 +206,13 @@ create table messenger.messages (
     constraint messages_tombstone CHECK (
 CASE
     WHEN (deleted_at IS NULL) THEN ((content IS NOT NULL) AND (deleted_by IS NULL))
-    ELSE ((content IS NULL) AND (deleted_by IS NOT NULL) AND (mentions = '{}'::bigint[]) AND (attachments = '[]'::jsonb) AND (metadata = '{}'::jsonb))
+    ELSE ((content IS NULL) AND (deleted_by IS NOT NULL) AND (mentions = '{}'::bigint[]) AND (attachments = '[]'::jsonb) AND (metadata = '{}'::jsonb) AND (reactions = '{}'::jsonb))
 END),
     constraint messages_type_length CHECK (((length(message_type) >= 1) AND (length(message_type) <= 64)))
 );
 comment on table messenger.messages is 'The log. seq orders it; change is the latest alteration of each entry.';
 comment on column messenger.messages.request_digest is 'Of the request as first sent: the same client_id with another one is a conflict, whatever was edited since.';
+comment on column messenger.messages.reactions is 'How many reacted with each emoji; reactions says who.';
 CREATE INDEX messages_countable ON messenger.messages USING btree (conversation_id, seq) INCLUDE (sender_id) WHERE ((message_type <> 'system'::text) AND (deleted_at IS NULL));
 CREATE INDEX messages_id ON messenger.messages USING btree (id);
 CREATE TRIGGER a_keep_tombstone BEFORE UPDATE ON messenger.messages FOR EACH ROW WHEN ((old.deleted_at IS NOT NULL)) EXECUTE FUNCTION messenger.keep_tombstone();
@@ -193,6 +251,7 @@ create table messenger.notification_settings (
     constraint notification_settings_level CHECK ((level = ANY (ARRAY['all'::text, 'mentions'::text, 'none'::text])))
 );
 comment on table messenger.notification_settings is 'What a participant wants to be told of; no row means the defaults.';
+CREATE TRIGGER touch_people AFTER INSERT OR UPDATE ON messenger.notification_settings FOR EACH ROW EXECUTE FUNCTION messenger.touch_people();
 alter table messenger.notification_settings enable row level security;
 alter table messenger.notification_settings force row level security;
 create policy all_own on messenger.notification_settings as permissive for all to messenger_app
@@ -201,6 +260,75 @@ create policy owner_all on messenger.notification_settings as permissive for all
     using true
     with check true;
 grant insert, select, update on messenger.notification_settings to messenger_app;
+
+
+create table messenger.outbox (
+    message_id uuid not null,
+    conversation_id uuid not null,
+    constraint outbox_pk PRIMARY KEY (message_id)
+);
+comment on table messenger.outbox is 'Messages that somebody away may have to be told of, and nobody looked yet whom. Without foreign keys: it is on the way of every message, and one that has gone concerns nobody.';
+alter table messenger.outbox enable row level security;
+alter table messenger.outbox force row level security;
+create policy owner_all on messenger.outbox as permissive for all to OWNER
+    using true
+    with check true;
+
+
+create table messenger.push_devices (
+    id uuid not null default gen_random_uuid(),
+    user_id bigint not null,
+    endpoint text not null,
+    p256dh text not null,
+    auth text not null,
+    name text,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    renewed_at timestamp with time zone not null default clock_timestamp(),
+    failures integer not null default 0,
+    resting_until timestamp with time zone,
+    constraint push_devices_endpoint_unique UNIQUE (endpoint),
+    constraint push_devices_pk PRIMARY KEY (id),
+    constraint push_devices_user_fk FOREIGN KEY (user_id) REFERENCES messenger.users(id) ON DELETE CASCADE,
+    constraint push_devices_endpoint_length CHECK (((octet_length(endpoint) >= 1) AND (octet_length(endpoint) <= 2048))),
+    constraint push_devices_name_length CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+);
+comment on table messenger.push_devices is 'Browsers that take Web Push for a user: an address at a push service, and the keys that content is encrypted with.';
+comment on column messenger.push_devices.resting_until is 'It did not take what it was sent last; until then nothing is sent there. failures counts such rests in a row.';
+CREATE INDEX push_devices_user ON messenger.push_devices USING btree (user_id, renewed_at);
+alter table messenger.push_devices enable row level security;
+alter table messenger.push_devices force row level security;
+create policy delete_own on messenger.push_devices as permissive for delete to messenger_app
+    using (user_id = messenger.current_user_id());
+create policy owner_all on messenger.push_devices as permissive for all to OWNER
+    using true
+    with check true;
+create policy select_own on messenger.push_devices as permissive for select to messenger_app
+    using (user_id = messenger.current_user_id());
+grant delete, select (id, user_id, endpoint, p256dh, auth, name, created_at, renewed_at) on messenger.push_devices to messenger_app;
+
+
+create table messenger.reactions (
+    conversation_id uuid not null,
+    message_id uuid not null,
+    user_id bigint not null,
+    emoji text not null,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    constraint reactions_pk PRIMARY KEY (conversation_id, message_id, user_id, emoji),
+    constraint reactions_message_fk FOREIGN KEY (conversation_id, message_id) REFERENCES messenger.messages(conversation_id, id) ON DELETE CASCADE,
+    constraint reactions_user_fk FOREIGN KEY (user_id) REFERENCES messenger.users(id) ON DELETE RESTRICT,
+    constraint reactions_emoji_length CHECK (((length(emoji) >= 1) AND (length(emoji) <= 32)))
+);
+comment on table messenger.reactions is 'Who reacted to a message with what; messages.reactions counts them.';
+alter table messenger.reactions enable row level security;
+alter table messenger.reactions force row level security;
+create policy owner_all on messenger.reactions as permissive for all to OWNER
+    using true
+    with check true;
+create policy select_participant on messenger.reactions as permissive for select to messenger_app
+    using ((conversation_id = ANY (ARRAY( SELECT messenger.my_conversation_ids() AS my_conversation_ids))) AND (EXISTS ( SELECT
+   FROM messenger.messages m
+  WHERE ((m.conversation_id = reactions.conversation_id) AND (m.id = reactions.message_id)))));
+grant select on messenger.reactions to messenger_app;
 
 
 create table messenger.read_receipts (
@@ -258,6 +386,11 @@ create table messenger.users (
     last_seen_at timestamp with time zone,
     created_at timestamp with time zone not null default now(),
     revoked_in xid8,
+    name_is_set boolean not null default false,
+    avatar_is_set boolean not null default false,
+    profile_version bigint not null default 0,
+    profile_in xid8,
+    touched xid8,
     constraint users_external_id_unique UNIQUE (external_id),
     constraint users_pk PRIMARY KEY (id),
     constraint users_external_id_shape CHECK ((((length(external_id) >= 1) AND (length(external_id) <= 128)) AND (external_id ~ '[^0-9]'::text))),
@@ -266,7 +399,12 @@ create table messenger.users (
 comment on table messenger.users is 'A person, known by the integer id of the host application.';
 comment on column messenger.users.profile_issued_at is 'iat of the token that name and avatar_url are from, in seconds; the newest wins.';
 comment on column messenger.users.revoked_in is 'The transaction that set tokens_not_before last: found by a poll as conversation_heads.touched is.';
-CREATE INDEX users_revoked_in ON messenger.users USING btree (revoked_in) WHERE (revoked_in IS NOT NULL);
+comment on column messenger.users.name_is_set is 'The host application has set it: tokens change it no more.';
+comment on column messenger.users.avatar_is_set is 'The host application has set it: tokens change it no more.';
+comment on column messenger.users.profile_version is 'How often name or avatar_url changed: nodes tell each version once.';
+comment on column messenger.users.profile_in is 'The transaction that changed them last: found by a poll as conversation_heads.touched is.';
+comment on column messenger.users.touched is 'The latest transaction that nodes have to hear of: profile, revocation, blocks, notification settings. As in conversation_heads.';
+CREATE INDEX users_touched ON messenger.users USING btree (touched) WHERE (touched IS NOT NULL);
 alter table messenger.users enable row level security;
 alter table messenger.users force row level security;
 create policy owner_all on messenger.users as permissive for all to OWNER
@@ -285,24 +423,51 @@ create function messenger.add_participants(p_conversation_id uuid, p_user_ids bi
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.add_participants(uuid,bigint[],text,boolean) to messenger_app;
 
-create function messenger.append_messages(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[])
+create function messenger.append_messages(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[], p_notify boolean DEFAULT false)
     returns TABLE(item integer, outcome text, message messenger.messages) language plpgsql volatile;
-grant execute on function messenger.append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[]) to messenger_app;
+grant execute on function messenger.append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean) to messenger_app;
 
 create function messenger.applied_migrations()
     returns TABLE(version integer, digest text) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.applied_migrations() to messenger_app;
 
+create function messenger.are_apart(p_one bigint, p_other bigint)
+    returns boolean language sql stable security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.arrive(p_user_id bigint, p_name text, p_avatar_url text, p_issued_at bigint, p_provision boolean)
-    returns TABLE(tokens_not_before timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+    returns TABLE(tokens_not_before timestamp with time zone, profile_version bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.arrive(bigint,text,text,bigint,boolean) to messenger_app;
+
+create function messenger.audience(p_conversation_ids uuid[], p_message_ids uuid[], p_user_ids bigint[] DEFAULT NULL::bigint[])
+    returns TABLE(message_id uuid, user_id bigint, mentioned boolean, push_enabled boolean, email_enabled boolean, seen_s double precision) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.audience(uuid[],uuid[],bigint[]) to messenger_app;
+
+create function messenger.block(p_user_id bigint, p_provision boolean)
+    returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.block(bigint,boolean) to messenger_app;
+
+create function messenger.claim_deliveries(p_channel text, p_most integer, p_lease interval)
+    returns TABLE(id uuid, conversation_id uuid, message_id uuid, user_ids bigint[], device_id uuid, attempts integer, created_at timestamp with time zone) language sql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.claim_deliveries(text,integer,interval) to messenger_app;
+
+create function messenger.clear_deliveries()
+    returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.clear_deliveries() to messenger_app;
 
 create function messenger.conversation_of_message(p_message_id uuid)
     returns uuid language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.conversation_of_message(uuid) to messenger_app;
 
+create function messenger.conversations_of(p_user_id bigint)
+    returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.conversations_of(bigint) to messenger_app;
+
 create function messenger.count_participants()
     returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.count_waiting()
+    returns bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.count_waiting() to messenger_app;
 
 create function messenger.create_conversation(p_type text, p_title text, p_metadata jsonb, p_history text, p_participant_ids bigint[], p_provision boolean, OUT conversation_id uuid, OUT created boolean, OUT told messenger.messages[])
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -335,8 +500,16 @@ create function messenger.fail(p_code text, p_message text DEFAULT ''::text)
     returns void language plpgsql volatile;
 grant execute on function messenger.fail(text,text) to messenger_app;
 
+create function messenger.former_participants(p_conversation_id uuid)
+    returns TABLE(user_id bigint, name text, avatar_url text) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.former_participants(uuid) to messenger_app;
+
 create function messenger.give_role(p_conversation_id uuid, p_user_id bigint, p_role text)
     returns messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.hand_out(p_message_ids uuid[], p_webhook boolean, p_told_ids uuid[], p_user_ids bigint[], p_pushes boolean[], p_later boolean[], p_pause interval)
+    returns bigint language sql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.hand_out(uuid[],boolean,uuid[],bigint[],boolean[],boolean[],interval) to messenger_app;
 
 create function messenger.horizon()
     returns xid8 language sql volatile;
@@ -351,6 +524,9 @@ create function messenger.let_in(p_conversation_id uuid, p_user_id bigint, p_rol
 create function messenger.lock_mine(p_conversation_id uuid, OUT type text, OUT history text, OUT my_role text, OUT last_seq bigint)
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
+create function messenger.lock_pair(p_one bigint, p_other bigint)
+    returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.mark_read(p_user_id bigint, p_message_id uuid)
     returns TABLE(conversation_id uuid, message_id uuid, last_read_seq bigint, read_at timestamp with time zone, unread_count bigint, moved boolean, participant_count integer) language plpgsql volatile;
 grant execute on function messenger.mark_read(bigint,uuid) to messenger_app;
@@ -362,6 +538,10 @@ grant execute on function messenger.mentionable(uuid,jsonb) to messenger_app;
 create function messenger.my_administered_conversation_ids()
     returns SETOF uuid language plpgsql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.my_administered_conversation_ids() to messenger_app;
+
+create function messenger.my_apart_ids()
+    returns SETOF bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.my_apart_ids() to messenger_app;
 
 create function messenger.my_conversation_ids()
     returns SETOF uuid language plpgsql stable security definer set search_path=pg_catalog, pg_temp;
@@ -394,12 +574,52 @@ grant execute on function messenger.my_unread_count(uuid,bigint) to messenger_ap
 create function messenger.number_message()
     returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
+create function messenger.people_of(p_conversation_id uuid, p_most integer)
+    returns jsonb language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.people_of(uuid,integer) to messenger_app;
+
+create function messenger.people_since(p_since xid8)
+    returns TABLE(user_id bigint, tokens_not_before timestamp with time zone, profile_version bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.people_since(xid8) to messenger_app;
+
+create function messenger.preferences_of(p_user_id bigint)
+    returns TABLE(apart bigint[], conversation_ids uuid[], levels text[], muted_until timestamp with time zone[]) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.preferences_of(bigint) to messenger_app;
+
+create function messenger.profiles(p_user_ids bigint[])
+    returns TABLE(id bigint, external_id text, name text, avatar_url text, last_seen_at timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.profiles(bigint[]) to messenger_app;
+
 create function messenger.provision_users(p_user_ids bigint[], p_provision boolean)
     returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.put_off_delivery(p_id uuid, p_attempts integer, p_error text, p_again interval)
+    returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.put_off_delivery(uuid,integer,text,interval) to messenger_app;
+
+create function messenger.put_out(p_conversation_ids uuid[], p_message_ids uuid[])
+    returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.put_out(uuid[],uuid[]) to messenger_app;
+
+create function messenger.put_user(p_user_id bigint, p_named text, p_set text[], p_name text, p_avatar_url text, p_external_id text, OUT user_id bigint, OUT profile_version bigint)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.put_user(bigint,text,text[],text,text,text) to messenger_app;
+
+create function messenger.react(p_message_id uuid, p_emoji text, p_add boolean, OUT moved boolean, OUT message messenger.messages)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.react(uuid,text,boolean) to messenger_app;
+
+create function messenger.recipients(p_conversation_id uuid, p_message_id uuid, p_user_ids bigint[])
+    returns TABLE(user_id bigint, external_id text, mentioned boolean, push_enabled boolean, email_enabled boolean, unread_count bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.recipients(uuid,uuid,bigint[]) to messenger_app;
 
 create function messenger.record_last_seen(p_user_id bigint, p_at timestamp with time zone)
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.record_last_seen(bigint,timestamp with time zone) to messenger_app;
+
+create function messenger.register_push_device(p_endpoint text, p_p256dh text, p_auth text, p_name text)
+    returns TABLE(id uuid, endpoint text, name text, created_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.register_push_device(text,text,text,text) to messenger_app;
 
 create function messenger.remove_participant(p_conversation_id uuid, p_user_id bigint)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -409,13 +629,13 @@ create function messenger.revoke_tokens(p_user_id bigint)
     returns timestamp with time zone language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.revoke_tokens(bigint) to messenger_app;
 
-create function messenger.revoked_since(p_since xid8)
-    returns TABLE(user_id bigint, tokens_not_before timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
-grant execute on function messenger.revoked_since(xid8) to messenger_app;
-
 create function messenger.set_role(p_conversation_id uuid, p_user_id bigint, p_role text)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.set_role(uuid,bigint,text) to messenger_app;
+
+create function messenger.settle_delivery(p_id uuid, p_attempts integer, p_taken boolean)
+    returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.settle_delivery(uuid,integer,boolean) to messenger_app;
 
 create function messenger.standing(p_conversation_id uuid, p_user_ids bigint[])
     returns TABLE(conversation_id uuid, user_id bigint, role text, first_seq bigint, joined_change bigint, last_seq bigint, last_change bigint, participant_count integer) language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -426,6 +646,9 @@ create function messenger.take_numbers(p_conversation_id uuid, p_new_entry boole
 
 create function messenger.tell(p_conversation_id uuid, p_content text, p_metadata jsonb)
     returns messenger.messages language sql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.touch_people()
+    returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.touched_since(p_since xid8, p_user_ids bigint[])
     returns TABLE(conversation_id uuid, last_change bigint, deleted boolean, user_ids bigint[]) language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -439,5 +662,12 @@ create function messenger.user_by_external_id(p_external_id text)
     returns bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.user_by_external_id(text) to messenger_app;
 
+create function messenger.user_named(p_external_id text)
+    returns bigint language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.uuid7()
     returns uuid language sql volatile;
+
+create function messenger.waiting_messages(p_most integer)
+    returns TABLE(conversation_id uuid, message_id uuid, participant_count integer) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.waiting_messages(integer) to messenger_app;

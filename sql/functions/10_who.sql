@@ -124,3 +124,29 @@ as $$
         and m.message_type <> 'system' and m.deleted_at is null
         and m.sender_id <> p.user_id
 $$;
+
+-- Those between whom and me a block stands, whoever placed it.
+create or replace function messenger.my_apart_ids() returns setof bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp rows 5
+as $$
+    select b.blocked_id from messenger.blocks b where b.user_id = messenger.current_user_id()
+    union
+    select b.user_id from messenger.blocks b where b.blocked_id = messenger.current_user_id()
+$$;
+
+-- One at a time does what depends on whether a block stands between two people; until the end of the transaction. Not granted.
+create or replace function messenger.lock_pair(p_one bigint, p_other bigint) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    select pg_advisory_xact_lock(hashtextextended('messenger pair ' || least(p_one, p_other) || ' ' || greatest(p_one, p_other), 0))
+$$;
+
+-- Whether a block stands between two people. Not granted: it would tell who blocks whom.
+create or replace function messenger.are_apart(p_one bigint, p_other bigint) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from messenger.blocks b
+        where (b.user_id, b.blocked_id) in ((p_one, p_other), (p_other, p_one))
+    )
+$$;

@@ -30,6 +30,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     me constant bigint := messenger.current_user_id();
+    -- Only messenger.react can do this: nobody is granted the column.
+    is_reaction constant boolean := tg_op = 'UPDATE' and new.deleted_at is null and new.reactions is distinct from old.reactions;
     taken record;
     may record;
 begin
@@ -47,14 +49,24 @@ begin
         new.seq := old.seq;
     end if;
     new.change := taken.change;
-    select p.role = 'admin' or (p.role = 'member' and c.type <> 'announcement' and new.sender_id = me) as write into may
+    select p.role, p.role = 'admin' or (p.role = 'member' and c.type <> 'announcement' and new.sender_id = me) as write,
+        c.type = 'direct' and messenger.are_apart(c.direct_low, c.direct_high) as apart
+    into may
     from messenger.conversation_participants p
     join messenger.conversations c on c.id = p.conversation_id
     where p.conversation_id = new.conversation_id and p.user_id = me;
     if not found then
         perform messenger.fail('not_participant');
-    elsif new.message_type <> 'system' and not may.write then
+    elsif is_reaction and may.role = 'observer' then
+        perform messenger.fail('forbidden', 'Observers cannot react');
+    elsif new.message_type <> 'system' and not is_reaction and not may.write then
         perform messenger.fail('forbidden');
+    elsif may.apart and new.message_type <> 'system' and new.deleted_at is null then
+        perform messenger.fail('forbidden', 'You cannot write to this user');
+    end if;
+    if new.deleted_at is not null then
+        new.reactions := '{}';
+        delete from messenger.reactions r where r.conversation_id = new.conversation_id and r.message_id = new.id;
     end if;
     return new;
 end

@@ -14,9 +14,11 @@ $$;
 
 -- Store a batch. Each item is judged on its own as its own sender; a bad one takes no other down.
 -- outcome: appended, duplicate, locked (somebody held the conversation: send it alone), or an error's code.
+-- p_notify: whoever is away may have to be told.
 create or replace function messenger.append_messages(
     p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[],
-    p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[]
+    p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[],
+    p_notify boolean default false
 )
 returns table (item integer, outcome text, message messenger.messages)
 language plpgsql
@@ -24,6 +26,7 @@ as $$
 declare
     mentioned bigint[];
     held uuid;
+    appended integer[] := '{}';
 begin
     -- In a batch, a conversation that somebody holds is not waited for long: its item goes alone afterwards.
     if array_length(p_ids, 1) > 1 then
@@ -55,6 +58,7 @@ begin
                 )
                 returning messages.* into message;
                 outcome := 'appended';
+                appended := appended || item;
             end if;
         exception
             when sqlstate 'MG001' then
@@ -77,6 +81,12 @@ begin
         end if;
         return next;
     end loop;
+    -- In this transaction: what is stored is told of, and nothing else is.
+    if p_notify and appended <> '{}' then
+        perform messenger.put_out(
+            array(select p_conversation_ids[n] from unnest(appended) as n), array(select p_ids[n] from unnest(appended) as n)
+        );
+    end if;
 end
 $$;
 

@@ -116,6 +116,12 @@ begin
         perform messenger.fail('forbidden', 'A direct conversation has two participants');
     end if;
     perform messenger.provision_users(others, p_provision);
+    if p_type = 'direct' then
+        perform messenger.lock_pair(me, others[1]);
+        if messenger.are_apart(me, others[1]) then
+            perform messenger.fail('forbidden', 'You cannot write to this user');
+        end if;
+    end if;
     insert into messenger.conversations (id, type, title, metadata, history, created_by, direct_low, direct_high)
     values (
         new_id, p_type, p_title, p_metadata, p_history, me,
@@ -313,6 +319,11 @@ begin
     mine := messenger.lock_mine(p_conversation_id);
     if mine.my_role <> 'admin' then
         perform messenger.fail('forbidden', 'Only admins can change a conversation');
+    elsif mine.type = 'direct' and exists (
+        select from messenger.conversations c
+        where c.id = p_conversation_id and messenger.are_apart(c.direct_low, c.direct_high)
+    ) then
+        perform messenger.fail('forbidden', 'You cannot write to this user');
     end if;
     update messenger.conversations c
     set title = case when p_set_title then p_title else c.title end,
@@ -352,4 +363,50 @@ begin
     where c.id = p_conversation_id;
     update messenger.conversation_heads h set touched = pg_current_xact_id() where h.conversation_id = p_conversation_id;
 end
+$$;
+
+-- Who left a conversation of mine, and is not back: his messages stay, and so does his name. From before my history begins
+-- nobody is told.
+create or replace function messenger.former_participants(p_conversation_id uuid)
+returns table (user_id bigint, name text, avatar_url text)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select u.id, messenger.display_name(u.id), u.avatar_url
+    from messenger.conversation_participants mine
+    join messenger.conversation_departures d on d.conversation_id = mine.conversation_id
+    join messenger.users u on u.id = d.user_id
+    where mine.conversation_id = p_conversation_id and mine.user_id = messenger.current_user_id()
+        and (mine.first_seq = 1 or d.change >= mine.joined_change)
+        and not exists (
+            select from messenger.conversation_participants p
+            where p.conversation_id = d.conversation_id and p.user_id = d.user_id
+        )
+    order by d.change desc
+    limit 500
+$$;
+
+-- A few others of a conversation of mine, for the line that a list has for it; of a direct one the other, though he left.
+create or replace function messenger.people_of(p_conversation_id uuid, p_most integer) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        jsonb_agg(
+            jsonb_build_object('user_id', u.id, 'name', messenger.display_name(u.id), 'avatar_url', u.avatar_url)
+            order by u.id
+        ),
+        '[]'
+    )
+    from messenger.conversations c
+    cross join lateral (
+        select c.direct_low + c.direct_high - messenger.current_user_id() as user_id
+        where c.type = 'direct'
+        union all
+        (
+            select p.user_id from messenger.conversation_participants p
+            where p.conversation_id = c.id and p.user_id <> messenger.current_user_id() and c.type <> 'direct'
+            order by p.user_id limit p_most
+        )
+    ) as other
+    join messenger.users u on u.id = other.user_id
+    where c.id = p_conversation_id and messenger.my_first_seq(p_conversation_id) is not null
 $$;

@@ -10,10 +10,16 @@ from tests.support.scene import ANN, BEN, DENIED, Scene, refusal
 # What the daemon calls. A new one is added here by somebody who has thought of what a stranger could learn from it.
 EXECUTABLE = """
     add_participants(uuid,bigint[],text,boolean)
-    append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[])
+    append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean)
     applied_migrations()
     arrive(bigint,text,text,bigint,boolean)
+    audience(uuid[],uuid[],bigint[])
+    block(bigint,boolean)
+    claim_deliveries(text,integer,interval)
+    clear_deliveries()
     conversation_of_message(uuid)
+    conversations_of(bigint)
+    count_waiting()
     create_conversation(text,text,jsonb,text,bigint[],boolean)
     current_scope()
     current_user_id()
@@ -21,10 +27,13 @@ EXECUTABLE = """
     enter(bigint,uuid[])
     epoch()
     fail(text,text)
+    former_participants(uuid)
+    hand_out(uuid[],boolean,uuid[],bigint[],boolean[],boolean[],interval)
     horizon()
     mark_read(bigint,uuid)
     mentionable(uuid,jsonb)
     my_administered_conversation_ids()
+    my_apart_ids()
     my_conversation_ids()
     my_cut_conversation_ids()
     my_departure(uuid)
@@ -32,15 +41,27 @@ EXECUTABLE = """
     my_message_by_client_id(uuid,text)
     my_posting_conversation_ids()
     my_unread_count(uuid,bigint)
+    people_of(uuid,integer)
+    people_since(xid8)
+    preferences_of(bigint)
+    profiles(bigint[])
+    put_off_delivery(uuid,integer,text,interval)
+    put_out(uuid[],uuid[])
+    put_user(bigint,text,text[],text,text,text)
+    react(uuid,text,boolean)
+    recipients(uuid,uuid,bigint[])
     record_last_seen(bigint,timestamp with time zone)
+    register_push_device(text,text,text,text)
     remove_participant(uuid,bigint)
     revoke_tokens(bigint)
     revoked_since(xid8)
     set_role(uuid,bigint,text)
+    settle_delivery(uuid,integer,boolean)
     standing(uuid,bigint[])
     touched_since(xid8,bigint[])
     update_conversation(uuid,boolean,text,jsonb)
     user_by_external_id(text)
+    waiting_messages(integer)
 """
 
 
@@ -125,6 +146,8 @@ async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) ->
             p.proargmodes::text[] as modes, p.proargnames as names, p.prorettype::regtype::text as returned
         from pg_proc p where p.oid = any (array[
             'messenger.touched_since(xid8, bigint[])', 'messenger.standing(uuid, bigint[])',
+            'messenger.waiting_messages(integer)', 'messenger.audience(uuid[], uuid[], bigint[])',
+            'messenger.recipients(uuid, uuid, bigint[])', 'messenger.claim_deliveries(text, integer, interval)',
             'messenger.user_by_external_id(text)', 'messenger.horizon()'
         ]::regprocedure[])
         """
@@ -154,6 +177,33 @@ async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) ->
             "last_seq": "bigint",
             "last_change": "bigint",
             "participant_count": "integer",
+        },
+        "waiting_messages": {"conversation_id": "uuid", "message_id": "uuid", "participant_count": "integer"},
+        "audience": {
+            "message_id": "uuid",
+            "user_id": "bigint",
+            "mentioned": "boolean",
+            "push_enabled": "boolean",
+            "email_enabled": "boolean",
+            "seen_s": "double precision",
+        },
+        "recipients": {
+            "user_id": "bigint",
+            # The host's own id, which only the host is told.
+            "external_id": "text",
+            "mentioned": "boolean",
+            "push_enabled": "boolean",
+            "email_enabled": "boolean",
+            "unread_count": "bigint",
+        },
+        "claim_deliveries": {
+            "id": "uuid",
+            "conversation_id": "uuid",
+            "message_id": "uuid",
+            "user_ids": "bigint[]",
+            "device_id": "uuid",
+            "attempts": "integer",
+            "created_at": "timestamp with time zone",
         },
         "user_by_external_id": "bigint",
         "horizon": "xid8",

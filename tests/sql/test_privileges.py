@@ -7,6 +7,8 @@ from tests.support.scene import ANN, Scene
 
 # Table, privilege, columns: all that the application role may do, and no more.
 GRANTED = {
+    ("blocks", "SELECT", "*"),
+    ("blocks", "DELETE", "*"),
     ("conversation_heads", "SELECT", "*"),
     ("conversation_participants", "SELECT", "*"),
     ("conversations", "SELECT", "*"),
@@ -20,6 +22,9 @@ GRANTED = {
     ("notification_settings", "SELECT", "*"),
     ("notification_settings", "INSERT", "*"),
     ("notification_settings", "UPDATE", "*"),
+    ("push_devices", "SELECT", "id user_id endpoint p256dh auth name created_at renewed_at"),
+    ("push_devices", "DELETE", "*"),
+    ("reactions", "SELECT", "*"),
     ("read_receipts", "SELECT", "*"),
     ("read_receipts", "INSERT", "conversation_id user_id message_id last_read_seq"),
     ("read_receipts", "UPDATE", "message_id last_read_seq read_at"),

@@ -21,11 +21,14 @@ from tests.support.scene import (
     EVE,
     HAL,
     MARK,
+    PUT_OUT,
+    REACT,
     READ,
     REMOVE,
     RENAME,
     SAY,
     SET_ROLE,
+    TAKE_BACK,
     UNKNOWN,
     Refusal,
     Scene,
@@ -164,6 +167,9 @@ def tries(conversation_id: UUID, message_id: UUID) -> list[tuple[Any, ...]]:
         (BURY, message_id),
         (READ, EVE, message_id),
         (MARK, conversation_id, message_id, 1),
+        (REACT, message_id, "👍"),
+        (TAKE_BACK, message_id, "👍"),
+        ("select * from messenger.reactions where message_id = $1", message_id),
         (APPEND, *batch(draft(EVE, conversation_id, reply_to=message_id, mentions=[BEN], client_id="c1"))),
         ("select * from messenger.messages where conversation_id = $1 for update", conversation_id),
         ("select * from messenger.conversation_participants where conversation_id = $1", conversation_id),
@@ -171,8 +177,11 @@ def tries(conversation_id: UUID, message_id: UUID) -> list[tuple[Any, ...]]:
         ("select messenger.my_unread_count($1, 0)", conversation_id),
         ("select messenger.conversation_of_message($1)", message_id),
         ("select * from messenger.my_departure($1)", conversation_id),
+        ("select * from messenger.former_participants($1)", conversation_id),
+        ("select messenger.people_of($1, 4)", conversation_id),
         ("select * from messenger.my_message_by_client_id($1, 'c1')", conversation_id),
         ("select messenger.mentionable($1, '[1, 2]')", conversation_id),
+        (PUT_OUT, [conversation_id], [message_id]),
     ]
 
 
@@ -183,7 +192,7 @@ async def attempts(connection: asyncpg.Connection, conversation_id: UUID, messag
 
 
 async def test_every_function_of_a_conversation_or_message_is_tried(witness: asyncpg.Connection) -> None:
-    """A new one goes into `tries`, so that the tests below judge it. `standing` is a duty: it answers of everybody."""
+    """A new one goes into `tries`, so that the tests below judge it. Duties answer of everybody (test_functions)."""
     rows = await witness.fetch(
         """
         select distinct proname from pg_proc
@@ -193,7 +202,7 @@ async def test_every_function_of_a_conversation_or_message_is_tried(witness: asy
     )
     tried = {name for statement, *_ in tries(uuid4(), uuid4()) for name in re.findall(r"messenger\.(\w+)\(", statement)}
     assert len(rows) >= 10
-    assert {row["proname"] for row in rows} <= tried | {"standing"}
+    assert {row["proname"] for row in rows} <= tried | {"standing", "audience", "recipients", "hand_out"}
 
 
 async def test_a_stranger_is_told_the_same_of_what_is_hidden_and_of_what_is_not_there(scene: Scene) -> None:

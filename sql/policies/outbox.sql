@@ -1,0 +1,1 @@
+-- Nobody sees or touches what is to be told: the daemon does, through the functions of 70_outbox.sql.
