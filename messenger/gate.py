@@ -16,6 +16,8 @@ class Gate:
     def __init__(self, width: int, wait_s: float) -> None:
         self._places = asyncio.Semaphore(width)
         self._wait_s = wait_s
+        # How many wait for their turn just now.
+        self.waiting = 0
         # Who is inside or waits, by key.
         self._turns: dict[Hashable, list[asyncio.Future[None]]] = {}
 
@@ -27,6 +29,7 @@ class Gate:
         turns.append(mine)
         if len(turns) == 1:
             mine.set_result(None)
+        self.waiting += 1
         try:
             try:
                 async with asyncio.timeout(self._wait_s):
@@ -34,6 +37,8 @@ class Gate:
                     await self._places.acquire()
             except TimeoutError:
                 raise Unavailable("Too much is asked at once; try again in a moment") from None
+            finally:
+                self.waiting -= 1
             try:
                 yield
             finally:

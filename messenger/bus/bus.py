@@ -18,6 +18,7 @@ from messenger.bus.presence import Presence
 from messenger.bus.publisher import Publisher
 from messenger.bus.subscriber import Subscriber
 from messenger.domain.ids import UserId
+from messenger.metrics import Histogram
 
 # A node that has not told its figures for so long counts no more.
 FIGURES_S = 5
@@ -71,6 +72,21 @@ class Bus:
     @property
     def is_healthy(self) -> bool:
         return self._subscriber.is_connected and self._publisher.is_healthy
+
+    @property
+    def unpublished(self) -> int:
+        """How many messages Redis did not take."""
+        return self._publisher.dropped
+
+    @property
+    def failed(self) -> int:
+        """How many messages came in and could not be handed on."""
+        return self._subscriber.failed
+
+    @property
+    def lag(self) -> Histogram:
+        """From publishing to hearing oneself."""
+        return self._subscriber.lag
 
     @property
     def subscribed(self) -> set[str]:

@@ -24,7 +24,12 @@ class OfPresence:
     pass
 
 
-Subject: TypeAlias = OfUser | OfConversation | OfPresence
+@dataclass(frozen=True, slots=True)
+class OfProfiles:
+    pass
+
+
+Subject: TypeAlias = OfUser | OfConversation | OfPresence | OfProfiles
 
 
 class Channels:
@@ -33,6 +38,7 @@ class Channels:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.presence = f"{prefix}online:status"
+        self.profiles = f"{prefix}users:profiles"
 
     def user(self, user_id: UserId) -> str:
         return f"{self._prefix}user:{user_id}"
@@ -93,4 +99,6 @@ class Channels:
                     return None
             case "online" if name == "status":
                 return OfPresence()
+            case "users" if name == "profiles":
+                return OfProfiles()
         return None

@@ -113,6 +113,8 @@ class Presence:
         self._release = client.register_script(_script("presence_release"))
         self._expired = client.register_script(_script("presence_expired"))
         self._sweep = client.register_script(_script("presence_sweep"))
+        # Renewals that Redis did not take, in leases.
+        self.not_renewed = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -162,6 +164,29 @@ class Presence:
         except AWAY:
             return here
         return here | {user_id for user_id, score in zip(wanted, scores, strict=True) if score is not None}
+
+    async def live_of(self, user_ids: Iterable[UserId]) -> tuple[set[UserId], set[UserId]]:
+        """Those with a device that hears; and those who have only just left, are still online, and hear nothing any more.
+        What this node knows itself, where Redis is away."""
+        wanted = list(user_ids)
+        live = {user_id for user_id in wanted if user_id in self._here}
+        leaving: set[UserId] = set()
+        try:
+            with self._breaker.guarding():
+                for start in range(0, len(wanted), CHUNK):
+                    chunk = wanted[start : start + CHUNK]
+                    async with self._client.pipeline(transaction=False) as pipeline:
+                        pipeline.time()
+                        self._ask_for(pipeline, chunk)
+                        (seconds, microseconds), *scores = await pipeline.execute()
+                    # Later than anything that is about to end.
+                    beyond = seconds * 1000 + microseconds // 1000 + self._grace_ms
+                    ends = {user_id: end for user_id, end in zip(chunk, scores, strict=True) if end is not None}
+                    live |= {user_id for user_id, end in ends.items() if end > beyond}
+                    leaving |= ends.keys() - live
+        except AWAY:
+            pass
+        return live, leaving
 
     async def survey(self, user_ids: Iterable[UserId]) -> Survey | None:
         """Who of these is online and who is not, as far as Redis can tell; None where it is away."""
@@ -255,6 +280,7 @@ class Presence:
         try:
             await self._each(self._hold, [self._holding(user_id, connection_id) for connection_id, user_id in held])
         except AWAY as error:
+            self.not_renewed += len(held)
             log.warning("presence not renewed", error=type(error).__name__)
         for connection_id, user_id in held:
             if connection_id not in self._held:

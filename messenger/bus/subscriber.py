@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Self
 
 import structlog
@@ -16,6 +17,7 @@ from redis import asyncio as aioredis
 
 from messenger.background import end
 from messenger.bus.away import AWAY
+from messenger.metrics import Histogram
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,11 @@ class Subscriber:
         self._connection: Any = None
         self._sending = asyncio.Lock()
         self._heard_at = 0.0
+        # The watchdog's last words until they are heard, and when it said them.
+        self._nonce: bytes | None = None
+        self._spoke_at = 0.0
+        self.lag = Histogram()
+        self.failed = 0
         # Redis let somebody wait in vain and said nothing: nobody waits again before it does.
         self._is_mute = False
         self._delay_s = RETRY_S[0]
@@ -168,6 +175,9 @@ class Subscriber:
         if kind == b"message":
             if channel != self._own_channel:
                 self._deliver(channel, payload)
+            elif payload == self._nonce:  # an older one tells of an outage, not of the lag
+                self._nonce = None
+                self.lag.observe(monotonic() - self._spoke_at)
         elif kind == b"subscribe":
             if channel == self._own_channel:
                 # A new connection: whatever was published before it is lost.
@@ -187,6 +197,7 @@ class Subscriber:
         try:
             self._on_message(channel, payload)
         except Exception:  # a poisoned message must not end the subscription
+            self.failed += 1
             log.exception("bus message failed", channel=channel)
 
     async def _watch(self) -> None:
@@ -194,7 +205,9 @@ class Subscriber:
             await asyncio.sleep(WATCHDOG_S)
             if self._connection is None:
                 continue
-            self._speak(self._own_channel, b"echo")
+            self._spoke_at = monotonic()
+            self._nonce = repr(self._spoke_at).encode()
+            self._speak(self._own_channel, self._nonce)
             if asyncio.get_running_loop().time() - self._heard_at > SILENCE_S:
                 log.warning("bus silent, reconnecting")
                 await self._disconnect()

@@ -11,6 +11,7 @@ from messenger.domain.message import Message
 ConversationType = Literal["direct", "group", "announcement", "room"]
 Role = Literal["admin", "member", "observer"]
 History = Literal["all", "joined"]
+Level = Literal["all", "mentions", "none"]
 
 # Above it receipts, presence and typing are asked for, not pushed (protocol.md §3).
 LARGE = 100
@@ -38,7 +39,8 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A user in a conversation. `last_read_seq` is 0 until something was read."""
+    """A user in a conversation. `last_read_seq` is 0 until something was read. `is_apart`: a block stands between him and who
+    asks, who does not see him come and go."""
 
     user_id: UserId
     name: str
@@ -47,21 +49,37 @@ class Participant:
     joined_at: datetime
     last_seen_at: datetime | None
     last_read_seq: int
+    is_apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What somebody is called and looks like, where no more is told of him."""
+
+    user_id: UserId
+    name: str
+    avatar_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationSettings:
     """What one participant wants to be told of in one conversation."""
 
-    level: str = "all"
+    level: Level = "all"
     muted_until: datetime | None = None
     push_enabled: bool = True
     email_enabled: bool = False
 
+    def wants(self, now: datetime, *, mentioned: bool) -> bool:
+        """Whether he is to be told of a message."""
+        if self.muted_until is not None and self.muted_until > now:
+            return False
+        return self.level == "all" or (self.level == "mentions" and mentioned)
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One line of a person's list of conversations."""
+    """One line of a person's list of conversations. `people` are a few of the others."""
 
     conversation: Conversation
     last_message: Message | None
@@ -69,6 +87,7 @@ class Overview:
     last_read_seq: int
     notification: NotificationSettings
     active_at: datetime
+    people: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +116,15 @@ class Receipt:
     unread_count: int
     moved: bool
     participant_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How far somebody has read in a conversation, and when he came so far."""
+
+    user_id: UserId
+    last_read_seq: int
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One entry of a conversation, and what a system entry tells."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ class Message:
     attachments: Sequence[Mapping[str, Any]] = ()
     metadata: Mapping[str, Any] | None = None
     client_id: str | None = None
+    reactions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def system_event(self) -> str | None:
@@ -41,6 +42,15 @@ class Message:
             return None
         event = self.metadata.get("event")
         return event if isinstance(event, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """That somebody reacted to a message, or took it back."""
+
+    user_id: UserId
+    emoji: str
+    is_added: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a draft. `duplicate`: the same request had been stored before, and `message` is that one."""
+    """What became of a draft. `duplicate`: the same request had been stored before, and `message` is that one.
+    `committed_at`: on this process' monotonic clock, for what is measured; None for a duplicate."""
 
     message: Message
     duplicate: bool
+    committed_at: float | None = None

@@ -40,7 +40,7 @@ class Attendance:
     async def online_of(self, sink: Sink, user_ids: Iterable[UserId]) -> set[UserId]:
         """Who of these is online, for a device that watches them already."""
         wanted = list(user_ids)
-        online = await self._presence.online_of(wanted)
+        online = self._watches.visible(sink, await self._presence.online_of(wanted))
         told = self._watches.answer(sink, wanted, online)
         if told != online:
             self.hurry()  # a transition is on its way to us, or was lost
@@ -56,6 +56,15 @@ class Attendance:
     def hurry(self) -> None:
         """Something may have been lost: compare what was told."""
         self._due.set()
+
+    def part(self, sinks: Iterable[Sink]) -> None:
+        """The blocks of whose devices these are have changed: who is to be seen no more goes offline for them, and who is to
+        be seen again is compared."""
+        at = frames.now()
+        for sink in sinks:
+            for user_id in self._watches.parted(sink):
+                sink.push(frames.text_frame(frames.encode(frames.presence(user_id, online=False, at=at))))
+        self.hurry()
 
     async def leaving(self, since: Mapping[UserId, datetime]) -> None:
         """Write when these were last seen, before anybody is told; waits a moment only, and never fails."""

@@ -5,12 +5,13 @@ No I/O and no waiting: whoever calls is on the event loop, and order is the orde
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from messenger.domain.conversation import LARGE, Role
 from messenger.domain.ids import ConversationId, UserId
 from messenger.fanout.sink import Sink
 from messenger.protocol import frames
-from messenger.protocol.envelope import Change, Move
+from messenger.protocol.envelope import Change, Move, News, Signal
 
 # Changes that arrived ahead of their turn, kept until the one before comes or is read from the database.
 MOST_PARKED = 256
@@ -44,16 +45,27 @@ class Member:
         return change.seq >= self.first_seq or (move is not None and move.kind == "went" and move.user_id == user_id)
 
 
+class Surroundings(Protocol):
+    """What a feed asks of the hub, and what it tells it; all on the event loop, and nothing waits."""
+
+    def devices_of(self, user_id: UserId) -> Iterable[Sink]: ...
+
+    def wants(self, user_id: UserId, conversation_id: ConversationId, news: News) -> bool:
+        """Whether somebody with a device here wants to be told of a message."""
+
+    def are_apart(self, user_id: UserId, other: UserId) -> bool:
+        """Whether a block stands between somebody with a device here and another."""
+
+    def is_behind(self, feed: "Feed") -> None:
+        """There is a hole in what the feed heard."""
+
+    def moved(self, feed: "Feed", move: Move, number: int) -> None: ...
+
+
 class Feed:
     """`position` is the last change handed on; None until it was read after subscribing."""
 
-    def __init__(
-        self,
-        conversation_id: ConversationId,
-        devices_of: Callable[[UserId], Iterable[Sink]],
-        on_hole: Callable[["Feed"], None],
-        on_move: Callable[["Feed", Move, int], None],
-    ) -> None:
+    def __init__(self, conversation_id: ConversationId, surroundings: Surroundings) -> None:
         self.conversation_id = conversation_id
         self.position: int | None = None
         self.heard = 0
@@ -64,9 +76,7 @@ class Feed:
         # Messages that were passed over in the order of changes: an edit of one that nobody here has seen is news.
         self._unseen: set[int] = set()
         self._parked: dict[int, Change] = {}
-        self._devices_of = devices_of
-        self._on_hole = on_hole
-        self._on_move = on_move
+        self._around = surroundings
 
     @property
     def is_behind(self) -> bool:
@@ -90,7 +100,7 @@ class Feed:
             member.since = position
         self._take_parked()
         if self.is_behind:
-            self._on_hole(self)
+            self._around.is_behind(self)
 
     def offer(self, change: Change) -> None:
         """A change, from wherever it was heard: next, old, or ahead of a hole."""
@@ -104,7 +114,7 @@ class Feed:
             self._take_parked()
         else:
             self._park(change)
-            self._on_hole(self)
+            self._around.is_behind(self)
 
     def advance(self, position: int) -> None:
         """Everything up to `position` was read from the database: what is still missing is for nobody's eyes here."""
@@ -127,8 +137,8 @@ class Feed:
         """Forget what was heard of above the position: the database does not know it."""
         self.heard = self.position or 0
 
-    def tell(self, user_id: UserId, change: Change) -> None:
-        """Hand one change to one member's devices, if it is for his eyes."""
+    def tell(self, user_id: UserId, change: Change, notification_for: Callable[[UserId], bytes] | None = None) -> None:
+        """Hand one change to one member's devices, if it is for his eyes, and right behind it what he wants to be told."""
         member = self.members[user_id]
         if not member.may_see(change, user_id):
             if member.told is None:
@@ -138,7 +148,8 @@ class Feed:
         if member.told is not None and member.told < change.after:
             body = frames.retold(body, member.told)
         member.told = None
-        self._push(user_id, frames.text_frame(body))
+        notification_for = notification_for or self._notifications(change)
+        self._push(user_id, frames.text_frame(body) + notification_for(user_id))
 
     def enliven(self, user_id: UserId, told: int, above: int) -> bool:
         """Hand over what a member's backlog holds above a change, and let him live; his log ends at `told`, because what is
@@ -166,30 +177,58 @@ class Feed:
         member.backlog, member.reached = None, above
         return not moves or moves[-1] != "went"
 
-    def signal(self, frame: bytes, except_user: UserId) -> None:
+    def signal(self, told: Signal) -> None:
         """An ephemeral event, for those who subscribed."""
+        frame = frames.text_frame(told.body)
         for sink in list(self.subscribers):
-            if sink.user_id != except_user:
+            if sink.user_id != told.except_user and not (
+                told.is_shy and self._around.are_apart(sink.user_id, told.except_user)
+            ):
                 sink.push(frame)
 
     def _hand(self, change: Change) -> None:
         self._begin_anew(change)
         frame = frames.text_frame(change.body)
+        # With what goes behind it in the same write: the same bytes for all who are told the same.
+        joined = {b"": frame}
+        notification_for = self._notifications(change)
         for user_id, member in list(self.members.items()):
             if member.backlog is not None:
                 member.backlog.append(change)
             elif change.change <= member.reached:
                 continue
             elif member.told is None and member.may_see(change, user_id):
-                self._push(user_id, frame)
+                behind = notification_for(user_id)
+                if behind not in joined:
+                    joined[behind] = frame + behind
+                self._push(user_id, joined[behind])
             else:
-                self.tell(user_id, change)
+                self.tell(user_id, change, notification_for)
         self.position = change.change
         self._unseen.update(range(self.last_seq + 1, change.seq))
         self._unseen.discard(change.seq)
         self.last_seq = max(self.last_seq, change.seq)
         if change.move is not None:
             self._move(change.move, change.change)
+
+    def _notifications(self, change: Change) -> Callable[[UserId], bytes]:
+        """What goes right behind a change to those who want to be told; made once for those who are mentioned in it, and once
+        for the others."""
+        news = change.news
+        if news is None:
+            return lambda user_id: b""
+        made: dict[bool, bytes] = {}
+
+        def of(user_id: UserId) -> bytes:
+            if not self._around.wants(user_id, self.conversation_id, news):
+                return b""
+            mentioned = user_id in news.mentions
+            if mentioned not in made:
+                told = frames.notification(self.conversation_id, change.seq, news, mentioned=mentioned)
+                made[mentioned] = frames.text_frame(frames.encode(told))
+            return made[mentioned]
+
+        return of
 
     def _begin_anew(self, change: Change) -> None:
         """Somebody comes who is here: that he went is in nobody's history here. He has to be brought up again; his log goes
@@ -205,10 +244,10 @@ class Feed:
         member = self.members.get(move.user_id)
         if member is not None and number > member.reached:
             member.role = move.role
-        self._on_move(self, move, number)
+        self._around.moved(self, move, number)
 
     def _push(self, user_id: UserId, frame: bytes) -> None:
-        for sink in self._devices_of(user_id):
+        for sink in self._around.devices_of(user_id):
             sink.push(frame)
 
     def _park(self, change: Change) -> None:

@@ -7,14 +7,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from time import monotonic
 
 from messenger.domain.conversation import Role
 from messenger.domain.ids import ConversationId, UserId
+from messenger.domain.user import Preferences
 from messenger.fanout.feed import Feed, Member
 from messenger.fanout.sink import Sink
 from messenger.fanout.watches import Watches
-from messenger.protocol.envelope import Move
+from messenger.protocol.envelope import Move, News
 
 # Longer than coming in can take.
 LATELY_S = 120.0
@@ -25,6 +27,7 @@ class Person:
     """A user with a device here. `opened` is done once his feeds are; `hints` are conversations to look at then."""
 
     opened: asyncio.Future[None]
+    preferences: Preferences = Preferences()
     devices: dict[Sink, None] = field(default_factory=dict)
     feeds: set[Feed] = field(default_factory=set)
     hints: set[ConversationId] = field(default_factory=set)
@@ -50,7 +53,7 @@ class Hub:
     ) -> None:
         self.people: dict[UserId, Person] = {}
         self.feeds: dict[ConversationId, Feed] = {}
-        self.watches = Watches()
+        self.watches = Watches(self.are_apart)
         # Lately revoked, and until when that is kept: whose token was looked at before may only be let in after.
         self._revoked: OrderedDict[UserId, tuple[int, float]] = OrderedDict()
         self._on_hole = on_hole
@@ -66,6 +69,19 @@ class Hub:
         person = self.people.get(user_id)
         return list(person.devices) if person else []
 
+    def wants(self, user_id: UserId, conversation_id: ConversationId, news: News) -> bool:
+        """Whether somebody with a device here wants to be told of a message."""
+        person = self.people.get(user_id)
+        if person is None or user_id == news.sender_id or news.sender_id in person.preferences.apart:
+            return False
+        settings = person.preferences.notifications.get(conversation_id)
+        return settings is None or settings.wants(datetime.now(UTC), mentioned=user_id in news.mentions)
+
+    def are_apart(self, user_id: UserId, other: UserId) -> bool:
+        """Whether a block stands between somebody with a device here and another."""
+        person = self.people.get(user_id)
+        return person is not None and other in person.preferences.apart
+
     def role_of(self, conversation_id: ConversationId, user_id: UserId) -> Role | None:
         """The role of somebody with a device here; None where he is in no such conversation."""
         feed = self.feeds.get(conversation_id)
@@ -80,7 +96,7 @@ class Hub:
         """The conversation's feed, made where there is none."""
         feed = self.feeds.get(conversation_id)
         if feed is None:
-            feed = self.feeds[conversation_id] = Feed(conversation_id, self.devices_of, self._on_hole, self._moved)
+            feed = self.feeds[conversation_id] = Feed(conversation_id, self)
         return feed
 
     def enter(self, feed: Feed, user_id: UserId) -> Member:
@@ -155,7 +171,11 @@ class Hub:
         feed.subscribers.pop(sink, None)
         self.watches.unwatch(sink, feed)
 
-    def _moved(self, feed: Feed, move: Move, number: int) -> None:
+    def is_behind(self, feed: Feed) -> None:
+        self._on_hole(feed)
+
+    def moved(self, feed: Feed, move: Move, number: int) -> None:
+        """Somebody came, went, or has another role, by a change that the feed has handed on."""
         member = feed.members.get(move.user_id)
         # He was told of it while he was brought in, and where he stands was read later.
         is_old = member is not None and number <= member.reached

@@ -10,6 +10,7 @@ from messenger.background import end
 from messenger.bus.bus import Bus
 from messenger.bus.presence import Presence
 from messenger.domain.ids import ConversationId, UserId
+from messenger.fanout.acquaintance import Acquaintance
 from messenger.fanout.attendance import Attendance
 from messenger.fanout.chores import Chores
 from messenger.fanout.feed import Feed
@@ -55,6 +56,7 @@ class Node:
     repair: Repair
     presence: Presence
     attendance: Attendance
+    acquaintance: Acquaintance
     chores: Chores
 
     @classmethod
@@ -104,15 +106,18 @@ class Node:
                 on_forgotten=lambda: attendance.hurry(),
             )
             attendance = Attendance(hub.watches, presence, duties, chores)
-            repair = Repair(hub, bus, chores, messages, conversations, duties, users, interval_s=settings.catch_up_s)
-            relay = Relay(hub, bus, repair, attendance)
-            await bus.subscribe([bus.channels.presence])
+            acquaintance = Acquaintance(hub, attendance, duties, users, chores)
+            repair = Repair(
+                hub, bus, chores, messages, conversations, duties, users, acquaintance, interval_s=settings.catch_up_s
+            )
+            relay = Relay(hub, bus, repair, attendance, acquaintance)
+            await bus.subscribe([bus.channels.presence, bus.channels.profiles])
             await repair.begin()
             stack.push_async_callback(bus.forget_figures)  # when nobody sweeps any more
             await stack.enter_async_context(presence)
-            reception = Reception(hub, bus, conversations, repair)
+            reception = Reception(hub, bus, conversations, repair, acquaintance)
             await bus.tried()
-            node = cls(hub, bus, reception, relay, repair, presence, attendance, chores)
+            node = cls(hub, bus, reception, relay, repair, presence, attendance, acquaintance, chores)
             tasks = [
                 asyncio.create_task(repair.poll_forever(), name="anti-entropy"),
                 asyncio.create_task(attendance.run_forever(), name="attendance"),

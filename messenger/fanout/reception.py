@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from messenger.bus.bus import Bus
 from messenger.domain.conversation import Standing
 from messenger.domain.ids import UserId
+from messenger.fanout.acquaintance import Acquaintance
 from messenger.fanout.hub import Hub, Person
 from messenger.fanout.repair import Repair
 from messenger.fanout.sink import Sink
@@ -19,11 +20,14 @@ from messenger.store.conversations import ConversationStore
 class Reception:
     """Devices come in by `admit` and go by `dismiss`, each exactly once."""
 
-    def __init__(self, hub: Hub, bus: Bus, conversations: ConversationStore, repair: Repair) -> None:
+    def __init__(
+        self, hub: Hub, bus: Bus, conversations: ConversationStore, repair: Repair, acquaintance: Acquaintance
+    ) -> None:
         self._hub = hub
         self._bus = bus
         self._conversations = conversations
         self._repair = repair
+        self._acquaintance = acquaintance
 
     async def admit(self, sink: Sink, greet: Callable[[], None]) -> None:
         """Let a device in. `greet` is called in the same breath, so that its words come before any event. Raises Unavailable."""
@@ -51,6 +55,7 @@ class Reception:
         own = self._bus.channels.user(user_id)
         try:
             await self._bus.subscribe([own])
+            await self._acquaintance.introduce(person, user_id)
             await self._enter(person, user_id)
             # From here on nothing waits: he is in all his feeds at once.
             greet()

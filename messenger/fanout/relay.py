@@ -5,18 +5,21 @@ Local devices are served at once, without waiting for the echo, which is then ol
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from time import monotonic
 
 import structlog
 
 from messenger.bus.bus import Bus
-from messenger.bus.channels import OfConversation, OfPresence, OfUser
-from messenger.domain.conversation import Conversation, Receipt
+from messenger.bus.channels import OfConversation, OfPresence, OfProfiles, OfUser
+from messenger.domain.conversation import Conversation, NotificationSettings, Receipt
 from messenger.domain.ids import ConversationId, UserId
-from messenger.domain.message import Message
+from messenger.domain.message import Message, Reaction
+from messenger.fanout.acquaintance import Acquaintance
 from messenger.fanout.attendance import Attendance
+from messenger.fanout.feed import Feed
 from messenger.fanout.hub import Hub
 from messenger.fanout.repair import Repair
+from messenger.metrics import Histogram
 from messenger.protocol import envelope, frames
 
 log = structlog.get_logger(__name__)
@@ -25,20 +28,38 @@ log = structlog.get_logger(__name__)
 class Relay:
     """The use cases' Announcer, and the reader of the bus."""
 
-    def __init__(self, hub: Hub, bus: Bus, repair: Repair, attendance: Attendance) -> None:
+    def __init__(self, hub: Hub, bus: Bus, repair: Repair, attendance: Attendance, acquaintance: Acquaintance) -> None:
         self._hub = hub
         self._bus = bus
         self._repair = repair
         self._attendance = attendance
+        self._acquaintance = acquaintance
         self.refused = 0
+        # How long events took to all sockets here: since their commit here, or since the bus brought them.
+        self.to_sockets = {"local": Histogram(), "bus": Histogram()}
 
-    def changed(self, message: Message, event: str, subject: Conversation | None = None) -> None:
-        """A durable event, after its commit."""
-        body = frames.encode(frames.change(message, event, None, subject))
-        change = envelope.Change(message.change, message.change - 1, message.seq, body, envelope.move_of(message))
+    def changed(
+        self,
+        message: Message,
+        event: str,
+        subject: Conversation | None = None,
+        reaction: Reaction | None = None,
+        *,
+        committed_at: float | None = None,
+    ) -> None:
+        """A durable event, after its commit; `committed_at`, on the monotonic clock, where that is to be measured."""
+        body = frames.encode(frames.change(message, event, None, subject, reaction))
+        change = envelope.Change(
+            message.change,
+            message.change - 1,
+            message.seq,
+            body,
+            envelope.move_of(message),
+            envelope.news_of(message) if event == "message.new" else None,
+        )
         feed = self._hub.feeds.get(message.conversation_id)
         if feed is not None:
-            feed.offer(change)
+            self._offer(feed, change, "local", committed_at)
         self._publish(self._bus.channels.conversation(message.conversation_id), change)
 
     def joined(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> None:
@@ -58,7 +79,8 @@ class Relay:
         self._publish(self._bus.channels.conversation(conversation_id), envelope.Deleted(body))
 
     def typing(self, conversation_id: ConversationId, user_id: UserId, *, is_typing: bool) -> None:
-        self._signal(conversation_id, user_id, frames.typing(conversation_id, user_id, is_typing=is_typing))
+        told = frames.typing(conversation_id, user_id, is_typing=is_typing)
+        self._signal(conversation_id, envelope.Signal(user_id, frames.encode(told), is_shy=True))
 
     def read(self, receipt: Receipt, *, to_others: bool) -> None:
         """The reader's own devices learn what is left; the others, where they subscribed, how far he is."""
@@ -66,7 +88,7 @@ class Relay:
         own = frames.encode(told | {"unread_count": receipt.unread_count})
         self._personal(receipt.user_id, own)
         if to_others:
-            self._signal(receipt.conversation_id, receipt.user_id, told)
+            self._signal(receipt.conversation_id, envelope.Signal(receipt.user_id, frames.encode(told)))
 
     def revoked(self, user_id: UserId, not_before: datetime) -> None:
         """Somebody's tokens count no more."""
@@ -74,8 +96,25 @@ class Relay:
         self._hub.revoke(user_id, before)
         self._publish(self._bus.channels.user(user_id), envelope.Revoked(before))
 
+    def preferred(self, user_ids: Iterable[UserId]) -> None:
+        """Somebody's blocks or notification settings have changed."""
+        for user_id in user_ids:
+            self._acquaintance.preferred(user_id)
+            self._publish(self._bus.channels.user(user_id), envelope.Preferred())
+
+    def notified(self, user_id: UserId, conversation_id: ConversationId, settings: NotificationSettings) -> None:
+        """Somebody wants to be told of other things in a conversation: his devices agree."""
+        self.preferred([user_id])
+        self._personal(user_id, frames.encode(frames.notifications_updated(conversation_id, settings)))
+
+    def profiled(self, user_id: UserId, profile_version: int) -> None:
+        """Somebody has another name or picture."""
+        self._acquaintance.profiled(user_id, profile_version)
+        self._publish(self._bus.channels.profiles, envelope.Profiled(user_id, profile_version))
+
     def receive(self, channel: str, data: bytes) -> None:
         """One message of the bus; what is no valid envelope is dropped, counted and logged."""
+        arrived_at = monotonic()
         subject = self._bus.channels.subject(channel)
         if isinstance(subject, OfPresence):
             known = self._attendance.hear(data)
@@ -85,7 +124,7 @@ class Relay:
                 return  # the echo: our own devices were served before it was published
             match subject, told:
                 case OfConversation(conversation_id), envelope.Change() | envelope.Signal() | envelope.Deleted():
-                    known = self._of_conversation(conversation_id, told)
+                    known = self._of_conversation(conversation_id, told, arrived_at)
                 case OfUser(user_id), envelope.Personal(body):
                     known = self._push(user_id, body)
                 case OfUser(user_id), envelope.Joined(conversation_id):
@@ -94,6 +133,12 @@ class Relay:
                 case OfUser(user_id), envelope.Revoked(before):
                     self._hub.revoke(user_id, before)
                     known = True
+                case OfUser(user_id), envelope.Preferred():
+                    self._acquaintance.preferred(user_id)
+                    known = True
+                case OfProfiles(), envelope.Profiled(user_id, profile_version):
+                    self._acquaintance.profiled(user_id, profile_version)
+                    known = True
                 case _:
                     known = False
         if not known:
@@ -101,26 +146,35 @@ class Relay:
             log.warning("bus message refused", channel=channel, bytes=len(data))
 
     def _of_conversation(
-        self, conversation_id: ConversationId, told: envelope.Change | envelope.Signal | envelope.Deleted
+        self,
+        conversation_id: ConversationId,
+        told: envelope.Change | envelope.Signal | envelope.Deleted,
+        arrived_at: float,
     ) -> bool:
         feed = self._hub.feeds.get(conversation_id)
         if feed is None:
             return True  # its last device here went in between
         match told:
             case envelope.Change():
-                feed.offer(told)
-            case envelope.Signal(except_user, body):
-                feed.signal(frames.text_frame(body), except_user)
+                self._offer(feed, told, "bus", arrived_at)
+            case envelope.Signal():
+                feed.signal(told)
             case envelope.Deleted():
                 self._repair.delete(feed)
         return True
 
-    def _signal(self, conversation_id: ConversationId, except_user: UserId, told: dict[str, Any]) -> None:
-        body = frames.encode(told)
+    def _offer(self, feed: Feed, change: envelope.Change, path: str, since: float | None) -> None:
+        position = feed.position
+        feed.offer(change)
+        # One that is old, or waits for the one before it, went to no socket now.
+        if since is not None and feed.position != position:
+            self.to_sockets[path].observe(monotonic() - since)
+
+    def _signal(self, conversation_id: ConversationId, told: envelope.Signal) -> None:
         feed = self._hub.feeds.get(conversation_id)
         if feed is not None:
-            feed.signal(frames.text_frame(body), except_user)
-        self._publish(self._bus.channels.conversation(conversation_id), envelope.Signal(except_user, body))
+            feed.signal(told)
+        self._publish(self._bus.channels.conversation(conversation_id), told)
 
     def _personal(self, user_id: UserId, body: bytes) -> None:
         self._push(user_id, body)

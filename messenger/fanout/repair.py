@@ -15,12 +15,14 @@ from messenger.domain.conversation import Conversation, Standing, Touched
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Message
 from messenger.errors import NotParticipant, Unavailable
+from messenger.fanout.acquaintance import Acquaintance
 from messenger.fanout.chores import Chores
 from messenger.fanout.feed import Feed, Member
 from messenger.fanout.hub import Hub, Person
 from messenger.fanout.watches import ASKED
+from messenger.metrics import Histogram
 from messenger.protocol import frames
-from messenger.protocol.envelope import Change, move_of
+from messenger.protocol.envelope import Change, move_of, news_of
 from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.messages import MessageStore
@@ -45,6 +47,7 @@ class Repair:
         conversations: ConversationStore,
         duties: Duties,
         users: UserStore,
+        acquaintance: Acquaintance,
         *,
         interval_s: float,
     ) -> None:
@@ -55,12 +58,14 @@ class Repair:
         self._conversations = conversations
         self._duties = duties
         self._users = users
+        self._acquaintance = acquaintance
         self._interval_s = interval_s
         self._since = 0
         self._due = asyncio.Event()
         # Whom a failure kept from being brought in: the next poll tries again.
         self._owed: set[tuple[ConversationId, UserId]] = set()
         self.filled = 0
+        self.poll_times = Histogram()
 
     async def begin(self) -> None:
         """Remember where the first poll begins; before any device is let in. Raises Unavailable."""
@@ -76,7 +81,9 @@ class Repair:
                 pass
             self._due.clear()
             try:
+                began = monotonic()
                 await self.poll()
+                self.poll_times.observe(monotonic() - began)
             except Unavailable:
                 log.warning("poll put off")
             except Exception:  # a node without its poll would lose what the bus loses
@@ -89,13 +96,18 @@ class Repair:
     async def poll(self) -> None:
         """One look at what was touched since the last one. Raises Unavailable."""
         touched, horizon = await self._duties.touched_since(self._since, self._hub.people)
-        # Asked after the horizon was taken, so that no revocation lies between this poll and the next.
-        revoked = await self._duties.revoked_since(self._since)
+        # Asked after the horizon was taken, so that nothing lies between this poll and the next.
+        people = await self._duties.people_since(self._since)
         self._since = horizon
-        for item in touched:
-            self._look_at(item)
-        for user_id, not_before in revoked.items():
-            self._hub.revoke(user_id, int(not_before.timestamp()))
+        for conversation in touched:
+            self._look_at(conversation)
+        for somebody in people:
+            if somebody.tokens_not_before is not None:
+                self._hub.revoke(somebody.user_id, int(somebody.tokens_not_before.timestamp()))
+            if somebody.profile_version is not None:
+                self._acquaintance.profiled(somebody.user_id, somebody.profile_version)
+            self._acquaintance.preferred(somebody.user_id)
+        self._acquaintance.settle()
         self._hub.forget_revocations(monotonic())
         # What a failure left undone is reported by no later poll.
         for feed in list(self._hub.feeds.values()):
@@ -165,7 +177,8 @@ class Repair:
         if event == "conversation.updated":
             subject = await self._conversations.find(reader, message.conversation_id)
         body = frames.encode(frames.change(message, event, after, subject))
-        return Change(message.change, after, message.seq, body, move_of(message))
+        news = news_of(message) if event == "message.new" else None
+        return Change(message.change, after, message.seq, body, move_of(message), news)
 
     def _is_current(self, feed: Feed) -> bool:
         return self._hub.feeds.get(feed.conversation_id) is feed
@@ -276,6 +289,9 @@ class Repair:
                 await self._bus.subscribe([channel])
             elif feed.position is None:
                 await self._bus.confirm([channel])
+            if conversation_id in person.preferences.notifications:  # of when he was in it before: that went with him
+                self._acquaintance.preferred(user_id)
+                await self._acquaintance.heeded(user_id)
             stays = await self._bring_up(feed, user_id, member)
         except NotParticipant:
             if member.told is not None:  # his devices hold it from before

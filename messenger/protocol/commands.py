@@ -45,6 +45,12 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class React:
+    message_id: MessageId
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReadHistory:
     """A page: `limit` messages, 200 at most."""
 
@@ -104,3 +110,10 @@ class AddParticipants:
 @dataclass(frozen=True, slots=True)
 class SetRole:
     role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class PutUser:
+    """What the host application sets of a user: `name`, `avatar_url`, `external_id`; what is absent stays as it is."""
+
+    changes: Mapping[str, str | None]

@@ -1,9 +1,14 @@
 """The fields of frames and bodies: strict on purpose. No text for numbers, no number for booleans, no NUL and no lone
-surrogate anywhere, and nothing is ever changed silently."""
+surrogate anywhere, and nothing is ever changed silently.
+
+Each says beside its check what that means as JSON Schema (`shape`): the documents cannot promise anything else. What the
+daemon says is described by the same fields (`answers`).
+"""
 
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +17,14 @@ from marshmallow import ValidationError, fields
 from messenger.domain.ids import MAX_USER_ID
 from messenger.errors import InvalidConversationId
 
+Shape = dict[str, Any]
+
 # Room for any sensible nesting, and below every parser's limit on the way.
 MAX_DEPTH = 16
 # Of one JSON object of a client's own; a page holds 200 of them.
 MAX_TREE_BYTES = 65536
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -64,6 +72,17 @@ class Text(fields.Field[str]):
             raise ValidationError(f"must have at most {self.longest} characters")
         return value
 
+    def shape(self) -> Shape:
+        bounds = {"minLength": self.shortest or None, "maxLength": self.longest}
+        return {"type": "string", **{name: bound for name, bound in bounds.items() if bound is not None}}
+
+
+class Content(Text):
+    """What a message says. That it is not empty and not too long is checked where it is stored (`content_empty`)."""
+
+    def shape(self) -> Shape:
+        return {**super().shape(), "minLength": 1, "pattern": r"\S"}
+
 
 class Whole(fields.Field[int]):
     """A JSON integer within bounds: not a boolean, not 1.0, not "1"."""
@@ -80,6 +99,30 @@ class Whole(fields.Field[int]):
             raise ValidationError(f"must be between {self.least} and {self.most}")
         return value
 
+    def shape(self) -> Shape:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+class UserId(Whole):
+    """A user of the host application."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(least=1, **options)
+
+
+class UserIdOrMe(UserId):
+    """In a path: somebody, or whoever asks."""
+
+    def shape(self) -> Shape:
+        return {"anyOf": [super().shape(), {"type": "string", "const": "me"}]}
+
+
+class AnyUserId(UserId):
+    """In a path: somebody, by the daemon's id or the host's own."""
+
+    def shape(self) -> Shape:
+        return {"anyOf": [super().shape(), {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "[^0-9]"}]}
+
 
 class Truth(fields.Field[bool]):
     """true or false, nothing that merely looks like it."""
@@ -89,6 +132,9 @@ class Truth(fields.Field[bool]):
             raise ValidationError("must be true or false")
         return value
 
+    def shape(self) -> Shape:
+        return {"type": "boolean"}
+
 
 class Id(fields.Field[UUID]):
     """A UUID in its canonical form of 36 characters."""
@@ -97,6 +143,24 @@ class Id(fields.Field[UUID]):
         if not isinstance(value, str) or not _UUID.fullmatch(value):
             raise ValidationError("must be a UUID")
         return UUID(value)
+
+    def shape(self) -> Shape:
+        return {"type": "string", "format": "uuid"}
+
+
+class Moment(fields.Field[datetime]):
+    """A time of RFC 3339, with its offset."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, str) or not _TIME.fullmatch(value):
+            raise ValidationError("must be a time such as 2026-01-31T12:00:00Z")
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValidationError("must be a time such as 2026-01-31T12:00:00Z") from None
+
+    def shape(self) -> Shape:
+        return {"type": "string", "format": "date-time"}
 
 
 class Free(fields.Field[Mapping[str, Any]]):
@@ -108,6 +172,9 @@ class Free(fields.Field[Mapping[str, Any]]):
         if check_tree(value) > MAX_TREE_BYTES:
             raise ValidationError(f"must not be larger than {MAX_TREE_BYTES} bytes")
         return value
+
+    def shape(self) -> Shape:
+        return {"type": "object", "additionalProperties": True}
 
 
 class UserIds(fields.Field[tuple[int, ...]]):
@@ -126,6 +193,9 @@ class UserIds(fields.Field[tuple[int, ...]]):
                 raise ValidationError("must hold user ids: integers from 1 to 2^53-1")
         return tuple(dict.fromkeys(value))
 
+    def shape(self) -> Shape:
+        return {"type": "array", "items": UserId().shape(), "minItems": self.fewest, "maxItems": self.most}
+
 
 class Cursors(fields.Field[Mapping[UUID, int]]):
     """`{conversation_id: change}`."""
@@ -141,3 +211,6 @@ class Cursors(fields.Field[Mapping[UUID, int]]):
                 raise ValidationError("must hold changes: integers from 0 on")
             cursors[UUID(key)] = change
         return cursors
+
+    def shape(self) -> Shape:
+        return {"type": "object", "propertyNames": {"format": "uuid"}, "additionalProperties": Whole().shape()}

@@ -4,15 +4,27 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
 
-from messenger.domain.conversation import CaughtUp, Conversation, Overview, Participant, Receipt
+from messenger.domain.conversation import (
+    CaughtUp,
+    Conversation,
+    Name,
+    NotificationSettings,
+    Overview,
+    Participant,
+    Reader,
+    Receipt,
+)
 from messenger.domain.ids import ConversationId, MessageId, UserId
-from messenger.domain.message import Message, Sent
+from messenger.domain.message import Message, Reaction, Sent
+from messenger.domain.notification import PushDevice
 from messenger.domain.user import User
 from messenger.errors import MessengerError
+from messenger.protocol.envelope import News
 
 PROTOCOL = "messenger.v1"
 # A sync or history frame is no larger (protocol.md §4); the room is what is left of it for messages.
@@ -77,7 +89,7 @@ def message(value: Message) -> Json:
         "reply_to": value.reply_to,
         "mentions": list(value.mentions),
         "attachments": list(value.attachments),
-        "reactions": {},
+        "reactions": value.reactions,
         "metadata": value.metadata or {},
         "client_id": value.client_id,
     }
@@ -107,18 +119,30 @@ def own_conversation(value: Conversation) -> Json:
 
 
 def overview(value: Overview) -> Json:
-    settings = value.notification
     return own_conversation(value.conversation) | {
         "last_message": message(value.last_message) if value.last_message else None,
         "last_read_seq": value.last_read_seq,
         "unread_count": value.unread_count,
-        "notification": {
-            "level": settings.level,
-            "muted_until": settings.muted_until,
-            "push_enabled": settings.push_enabled,
-            "email_enabled": settings.email_enabled,
-        },
+        "notification": notification_settings(value.notification),
+        "people": [name(person) for person in value.people],
     }
+
+
+def notification_settings(value: NotificationSettings) -> Json:
+    return {
+        "level": value.level,
+        "muted_until": value.muted_until,
+        "push_enabled": value.push_enabled,
+        "email_enabled": value.email_enabled,
+    }
+
+
+def name(value: Name) -> Json:
+    return {"user_id": value.user_id, "name": value.name, "avatar_url": value.avatar_url}
+
+
+def reader(value: Reader) -> Json:
+    return {"user_id": value.user_id, "last_read_seq": value.last_read_seq, "read_at": value.read_at}
 
 
 def participant(value: Participant, *, online: bool) -> Json:
@@ -127,7 +151,7 @@ def participant(value: Participant, *, online: bool) -> Json:
         "name": value.name,
         "avatar_url": value.avatar_url,
         "role": value.role,
-        "online": online,
+        "online": online and not value.is_apart,
         "last_seen_at": value.last_seen_at,
         "last_read_seq": value.last_read_seq,
     }
@@ -141,6 +165,20 @@ def user(value: User, *, own: bool) -> Json:
         "last_seen_at": value.last_seen_at,
     }
     return shown | {"external_id": value.external_id} if own else shown
+
+
+def reaction(value: Reaction, at: datetime) -> Json:
+    return {"user_id": value.user_id, "emoji": value.emoji, "created_at": at}
+
+
+def push_device(value: PushDevice) -> Json:
+    return {
+        "id": value.id,
+        "name": value.name,
+        # All of it is an address that whoever knows it may send to.
+        "endpoint_host": urlsplit(value.endpoint).hostname or "",
+        "created_at": value.created_at,
+    }
 
 
 def connected(user_id: UserId, device_id: str, connection_id: str, heartbeat_s: float, epoch: str) -> Json:
@@ -158,11 +196,24 @@ def connected(user_id: UserId, device_id: str, connection_id: str, heartbeat_s: 
     }
 
 
-def change(value: Message, event: str, after: int | None = None, subject: Conversation | None = None) -> Json:
+def change(
+    value: Message,
+    event: str,
+    after: int | None = None,
+    subject: Conversation | None = None,
+    reaction: Reaction | None = None,
+) -> Json:
     """A durable event. `after` is told where the event folds in more than its own change; `subject` goes with
-    conversation.updated."""
+    conversation.updated, `reaction` with reaction.added and reaction.removed."""
     told: Json = {"type": event, "conversation_id": value.conversation_id}
-    if event == "message.edited":
+    if reaction is not None:
+        told |= {
+            "message_id": value.id,
+            "user_id": reaction.user_id,
+            "emoji": reaction.emoji,
+            "reactions": value.reactions,
+        }
+    elif event == "message.edited":
         told["message_id"] = value.id
     elif event == "message.deleted":
         told |= {"message_id": value.id, "deleted_by": value.deleted_by, "deleted_at": value.deleted_at}
@@ -252,6 +303,31 @@ def typing(conversation_id: ConversationId, user_id: UserId, *, is_typing: bool)
 def presence(user_id: UserId, *, online: bool, at: datetime) -> Json:
     told: Json = {"type": "user.online" if online else "user.offline", "user_id": user_id, "timestamp": at}
     return told if online else told | {"last_seen_at": at}
+
+
+def profile(value: User) -> Json:
+    return {"type": "user.updated", "user_id": value.id, "name": value.name, "avatar_url": value.avatar_url}
+
+
+def notification(conversation_id: ConversationId, seq: int, news: News, *, mentioned: bool) -> Json:
+    """That somebody wants to be told of a message: `message.new` goes to every device, this only where settings say so."""
+    return {
+        "type": "notification",
+        "conversation_id": conversation_id,
+        "message_id": news.message_id,
+        "seq": seq,
+        "sender_id": news.sender_id,
+        "mentioned": mentioned,
+        "timestamp": news.created_at,
+    }
+
+
+def notifications_updated(conversation_id: ConversationId, value: NotificationSettings) -> Json:
+    return {
+        "type": "notifications.updated",
+        "conversation_id": conversation_id,
+        "notification": notification_settings(value),
+    }
 
 
 def history(conversation_id: ConversationId, messages: Sequence[Message], *, more: bool) -> Json:

@@ -5,12 +5,15 @@ Unknown fields are ignored (protocol.md); the known ones are strict, see `fields
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
+from messenger.domain import conversation
+from messenger.domain.notification import Subscription
 from messenger.errors import (
     InvalidConversationId,
     InvalidFrame,
@@ -19,9 +22,11 @@ from messenger.errors import (
     MessengerError,
 )
 from messenger.protocol import commands
-from messenger.protocol.fields import UNSTORABLE, Cursors, Free, Id, Text, Truth, UserIds, Whole
+from messenger.protocol.fields import UNSTORABLE, Content, Cursors, Free, Id, Moment, Text, Truth, UserIds, Whole
 
 MAX_REF_CHARS = 64
+# Neither javascript: nor data: ever reaches a reader's browser.
+PICTURE = r"https?://[^\s]+\Z"
 MAX_PAGE = 200
 
 
@@ -89,7 +94,7 @@ class SendBody(Command):
     """A message over REST: the path names the conversation."""
 
     makes = commands.Send
-    content = Text(required=True)
+    content = Content(required=True)
     message_type = Text(load_default="text", shortest=1, longest=64)
     client_id = Text(load_default=None, allow_none=True, shortest=1, longest=64)
     reply_to = Id(load_default=None, allow_none=True)
@@ -110,11 +115,17 @@ class Send(SendBody):
 
 class EditBody(Command):
     makes = commands.Edit
-    content = Text(required=True)
+    content = Content(required=True)
 
 
 class Edit(EditBody):
     message_id = Id(required=True)
+
+
+class React(Command):
+    makes = commands.React
+    message_id = Id(required=True)
+    emoji = Text(required=True, shortest=1, longest=32)
 
 
 class Limit(Whole):
@@ -178,6 +189,8 @@ class UpdateConversation(Command):
     makes = commands.UpdateConversation
     title = Text(**TITLE)
     metadata = Free()
+    # Said by `make`, and in the documents.
+    requires_also: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["title"]}, {"required": ["metadata"]}]}
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Any:
@@ -195,6 +208,61 @@ class AddParticipants(Command):
 class SetRole(Command):
     makes = commands.SetRole
     role = Text(required=True, validate=ROLES)
+
+
+class NotificationSettings(Command):
+    """What is absent is the default, as it is for who never said."""
+
+    makes = conversation.NotificationSettings
+    level = Text(
+        load_default="all",
+        validate=validate.OneOf(("all", "mentions", "none"), error="must be all, mentions or none"),
+    )
+    muted_until = Moment(load_default=None, allow_none=True)
+    push_enabled = Truth(load_default=True)
+    email_enabled = Truth(load_default=False)
+
+
+class PutUser(Command):
+    makes = commands.PutUser
+    name = Text(allow_none=True, shortest=1, longest=200)
+    avatar_url = Text(
+        allow_none=True, shortest=1, longest=2048, validate=validate.Regexp(PICTURE, error="must be an http(s) URL")
+    )
+    external_id = Text(
+        allow_none=True,
+        shortest=1,
+        longest=128,
+        validate=validate.Regexp(
+            r"(?!me\Z).*[^0-9]", flags=re.DOTALL, error="must have a character that is no digit, and not be me"
+        ),
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        return self.makes(data)
+
+
+class PushKeys(Schema):
+    """What content for a browser is encrypted with (RFC 8291)."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    p256dh = Text(required=True, shortest=1, longest=128)
+    auth = Text(required=True, shortest=1, longest=64)
+
+
+class RegisterDevice(Command):
+    """A browser's PushSubscription.toJSON(), and what its user calls it."""
+
+    endpoint = Text(required=True, shortest=1, longest=2048)
+    keys = fields.Nested(PushKeys, required=True)
+    name = Text(load_default=None, allow_none=True, shortest=1, longest=200)
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        return Subscription(endpoint=data["endpoint"], name=data["name"], **data["keys"])
 
 
 def parse(data: str | bytes) -> dict[str, Any]:

@@ -4,15 +4,23 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
-from messenger.domain.conversation import Conversation, Receipt, Role
+from messenger.domain.conversation import Conversation, NotificationSettings, Receipt, Role
 from messenger.domain.ids import ConversationId, UserId
-from messenger.domain.message import Message
+from messenger.domain.message import Message, Reaction
 
 
 class Announcer(Protocol):
     """Nothing here waits or fails."""
 
-    def changed(self, message: Message, event: str, subject: Conversation | None = None) -> None: ...
+    def changed(
+        self,
+        message: Message,
+        event: str,
+        subject: Conversation | None = None,
+        reaction: Reaction | None = None,
+        *,
+        committed_at: float | None = None,
+    ) -> None: ...
 
     def joined(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> None: ...
 
@@ -23,6 +31,12 @@ class Announcer(Protocol):
     def read(self, receipt: Receipt, *, to_others: bool) -> None: ...
 
     def revoked(self, user_id: UserId, not_before: datetime) -> None: ...
+
+    def preferred(self, user_ids: Iterable[UserId]) -> None: ...
+
+    def notified(self, user_id: UserId, conversation_id: ConversationId, settings: NotificationSettings) -> None: ...
+
+    def profiled(self, user_id: UserId, profile_version: int) -> None: ...
 
 
 class Floor(Protocol):

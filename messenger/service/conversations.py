@@ -9,6 +9,8 @@ from messenger.domain.conversation import (
     Conversation,
     ConversationType,
     History,
+    Name,
+    NotificationSettings,
     Overview,
     Participant,
     Role,
@@ -37,9 +39,12 @@ class Conversations:
         metadata: Mapping[str, Any],
         history: History,
         participant_ids: Sequence[UserId],
+        *,
+        by_host: bool = False,
     ) -> tuple[Conversation, bool]:
-        """The conversation, and whether it is new. Raises InvalidFrame, UserNotFound, Forbidden, Unavailable."""
-        if not self._anyone_starts:
+        """The conversation, and whether it is new. `by_host`: the host application makes it in the actor's name. Raises
+        InvalidFrame, UserNotFound, Forbidden, Unavailable."""
+        if not (self._anyone_starts or by_host):
             raise Forbidden("Only the host application makes conversations")
         others = [user_id for user_id in participant_ids if user_id != actor]
         if type_ == "direct" and len(others) != 1:
@@ -96,6 +101,21 @@ class Conversations:
     async def participants(self, actor: UserId, conversation_id: ConversationId) -> Sequence[Participant]:
         """Raises NotParticipant, Unavailable."""
         return await self._store.participants(actor, conversation_id)
+
+    async def former_participants(self, actor: UserId, conversation_id: ConversationId) -> Sequence[Name]:
+        """Who left it and is not back, latest first. Raises NotParticipant, Unavailable."""
+        return await self._store.former_participants(actor, conversation_id)
+
+    async def notification(self, actor: UserId, conversation_id: ConversationId) -> NotificationSettings:
+        """What the actor wants to be told of. Raises NotParticipant, Unavailable."""
+        return await self._store.notification(actor, conversation_id)
+
+    async def set_notification(
+        self, actor: UserId, conversation_id: ConversationId, wanted: NotificationSettings
+    ) -> None:
+        """Raises NotParticipant, Unavailable."""
+        await self._store.set_notification(actor, conversation_id, wanted)
+        self._announcer.notified(actor, conversation_id, wanted)
 
     async def add_participants(
         self, actor: UserId, conversation_id: ConversationId, newcomers: Sequence[UserId], role: Role

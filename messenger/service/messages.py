@@ -1,10 +1,11 @@
 """Sending, editing, deleting, reading and paging through messages."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from messenger.domain.conversation import LARGE, Receipt
+from messenger.domain.conversation import LARGE, Reader, Receipt
 from messenger.domain.ids import ConversationId, MessageId, UserId
-from messenger.domain.message import SYSTEM, Draft, Message, Sent
+from messenger.domain.message import SYSTEM, Draft, Message, Reaction, Sent
 from messenger.errors import ContentEmpty, ContentTooLong, Forbidden
 from messenger.protocol import frames
 from messenger.service.announcer import Announcer
@@ -29,7 +30,7 @@ class Messages:
             raise Forbidden("Only the daemon writes system messages")
         sent = await self._lanes.append(actor, draft)
         if not sent.duplicate:
-            self._announcer.changed(sent.message, "message.new")
+            self._announcer.changed(sent.message, "message.new", committed_at=sent.committed_at)
         return sent
 
     async def edit(self, actor: UserId, message_id: MessageId, content: str) -> Message:
@@ -44,6 +45,23 @@ class Messages:
         message = await self._store.delete(actor, message_id)
         self._announcer.changed(message, "message.deleted")
         return message
+
+    async def react(self, actor: UserId, message_id: MessageId, emoji: str, *, is_added: bool) -> Message:
+        """Add a reaction or take it back; the same one twice counts once. Raises MessageNotFound, Forbidden, Conflict,
+        Unavailable."""
+        message, moved = await self._store.react(actor, message_id, emoji, is_added=is_added)
+        if moved:
+            event = "reaction.added" if is_added else "reaction.removed"
+            self._announcer.changed(message, event, reaction=Reaction(actor, emoji, is_added))
+        return message
+
+    async def reactions(self, actor: UserId, message_id: MessageId) -> Sequence[tuple[Reaction, datetime]]:
+        """Who reacted with what, and when, the first first. Raises MessageNotFound, Unavailable."""
+        return await self._store.reactions(actor, message_id)
+
+    async def readers(self, actor: UserId, message_id: MessageId) -> Sequence[Reader]:
+        """Who has read a message and when, without its sender. Raises MessageNotFound, Unavailable."""
+        return await self._store.readers(actor, message_id)
 
     async def read(self, actor: UserId, message_id: MessageId) -> Receipt:
         """Read everything up to a message, never backwards. Raises MessageNotFound, Unavailable."""

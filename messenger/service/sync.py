@@ -37,6 +37,11 @@ class Sync:
         self._conversations = conversations
         self._gate = Gate(WIDTH, WAIT_S)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._gate.waiting
+
     async def catch_up(self, actor: UserId, cursors: Mapping[ConversationId, int], limit: int) -> Caught:
         """As much as goes into one frame, latest activity first; `limit` in changes a conversation. Raises Unavailable."""
         async with self._gate.passed(actor):

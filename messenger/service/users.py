@@ -1,17 +1,17 @@
 """People: making a token's user known, looking others up, and shutting somebody's tokens out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from messenger.domain.ids import UserId, parse_user_id
 from messenger.domain.user import Profile, User
-from messenger.errors import Unauthorized, UserNotFound
+from messenger.errors import InvalidFrame, Unauthorized, UserNotFound
 from messenger.service.announcer import Announcer
 from messenger.store.users import UserStore
 
-# One character at least is no digit, so that it is never taken for an integer id.
-_EXTERNAL_ID = re.compile("(?=.*[^0-9])[^\x00\ud800-\udfff]{1,128}", re.DOTALL)
+# One character at least is no digit, so that it is never taken for an integer id; `me` is whoever asks.
+_EXTERNAL_ID = re.compile("(?!me\\Z)(?=.*[^0-9])[^\x00\ud800-\udfff]{1,128}", re.DOTALL)
 
 
 class Users:
@@ -25,11 +25,13 @@ class Users:
     async def arrive(self, user_id: UserId, profile: Profile) -> None:
         """Make a token's user known. Raises Unauthorized (`token_invalid`, `revoked`), Unavailable."""
         try:
-            not_before = await self._store.arrive(user_id, profile, provision=self._provision)
+            arrival = await self._store.arrive(user_id, profile, provision=self._provision)
         except UserNotFound:
             raise Unauthorized("token_invalid") from None
-        if not_before is not None and profile.issued_at < int(not_before.timestamp()):
+        if arrival.tokens_not_before is not None and profile.issued_at < int(arrival.tokens_not_before.timestamp()):
             raise Unauthorized("revoked")
+        if arrival.profile_version is not None:
+            self._announcer.profiled(user_id, arrival.profile_version)
 
     async def be(self, user_id: UserId) -> None:
         """Make a user known who comes without a token of his own. Raises UserNotFound, Unavailable."""
@@ -46,8 +48,43 @@ class Users:
         """Those of `wanted` who share a conversation with the actor, and himself."""
         return await self._store.visible(actor, wanted)
 
+    async def profiles(self, wanted: Sequence[UserId]) -> Sequence[User]:
+        """Those of `wanted` whom there are, for the host application. Raises Unavailable."""
+        return await self._store.profiles(wanted)
+
+    async def put(self, named: str, changes: Mapping[str, str | None]) -> User:
+        """A user as the host application wants him, made if need be: by his integer id, or by the host's own. What `changes`
+        names is set and stays so whatever tokens say; None gives it back to them. Raises InvalidFrame, Conflict, Unavailable."""
+        number = parse_user_id(named)
+        if number is None and not _EXTERNAL_ID.fullmatch(named):
+            raise InvalidFrame("user_id must be an id from 1 to 2^53-1, or an external id", field="user_id")
+        user_id, profile_version = await self._store.put(named if number is None else number, changes)
+        if profile_version is not None:
+            self._announcer.profiled(user_id, profile_version)
+        (user,) = await self._store.profiles([user_id])
+        return user
+
+    async def blocks(self, actor: UserId) -> Sequence[UserId]:
+        """Whom the actor has blocked, by id. Raises Unavailable."""
+        return await self._store.blocks(actor)
+
+    async def block(self, actor: UserId, other: UserId) -> None:
+        """Neither writes to the other any more, nor sees him come, go or type. Raises InvalidFrame, UserNotFound, Conflict,
+        Unavailable."""
+        if other == actor:
+            raise InvalidFrame("user_id must be somebody else's", field="user_id")
+        if await self._store.block(actor, other, provision=self._provision):
+            self._announcer.preferred([actor, other])
+
+    async def unblock(self, actor: UserId, other: UserId) -> None:
+        """Raises Unavailable."""
+        if await self._store.unblock(actor, other):
+            self._announcer.preferred([actor, other])
+
     async def revoke(self, user_id: UserId) -> datetime:
-        """Refuse every token of a user that was issued before now, and close his devices. Raises UserNotFound, Unavailable."""
+        """Refuse every token of a user that was issued before now, and close his devices; of one too who has never come, where
+        he would be let in. Raises UserNotFound, Unavailable."""
+        await self.be(user_id)
         not_before = await self._store.revoke(user_id)
         self._announcer.revoked(user_id, not_before)
         return not_before

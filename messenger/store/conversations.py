@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from messenger.domain.conversation import (
     Conversation,
     ConversationType,
     History,
+    Name,
+    NotificationSettings,
     Overview,
     Participant,
     Role,
@@ -16,10 +20,17 @@ from messenger.domain.conversation import (
 )
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Message
-from messenger.errors import NotParticipant
+from messenger.errors import Forbidden, NotParticipant
 from messenger.store.messages import require_participant
 from messenger.store.queries import query
-from messenger.store.rows import conversation_of, message_of, overview_of, participant_of, standing_of
+from messenger.store.rows import (
+    conversation_of,
+    message_of,
+    notification_of,
+    overview_of,
+    participant_of,
+    standing_of,
+)
 from messenger.store.session import Connection, Store
 
 
@@ -103,6 +114,47 @@ class ConversationStore:
 
         return await self._store.as_user(user_id, work, conversation_id)
 
+    async def former_participants(self, user_id: UserId, conversation_id: ConversationId) -> Sequence[Name]:
+        """Who left it and is not back, latest first; at most 500. Raises NotParticipant."""
+
+        async def work(connection: Connection) -> Sequence[Name]:
+            await require_participant(connection, conversation_id)
+            rows = await connection.fetch(query("conversations.former_participants"), conversation_id)
+            return tuple(Name(**dict(row)) for row in rows)
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def notification(self, user_id: UserId, conversation_id: ConversationId) -> NotificationSettings:
+        """What the user wants to be told of. Raises NotParticipant."""
+
+        async def work(connection: Connection) -> NotificationSettings:
+            await require_participant(connection, conversation_id)
+            row = await connection.fetchrow(query("conversations.notification"), conversation_id)
+            return NotificationSettings() if row is None else notification_of(row)
+
+        return await self._store.as_user(user_id, work, conversation_id)
+
+    async def set_notification(
+        self, user_id: UserId, conversation_id: ConversationId, wanted: NotificationSettings
+    ) -> None:
+        """Raises NotParticipant."""
+
+        async def work(connection: Connection) -> None:
+            await require_participant(connection, conversation_id)
+            await connection.execute(
+                query("conversations.set_notification"),
+                conversation_id,
+                wanted.level,
+                wanted.muted_until,
+                wanted.push_enabled,
+                wanted.email_enabled,
+            )
+
+        try:
+            await self._store.as_user(user_id, work, conversation_id)
+        except (asyncpg.ForeignKeyViolationError, Forbidden):  # he was removed while this waited
+            raise NotParticipant from None
+
     async def create(
         self,
         user_id: UserId,
@@ -114,7 +166,7 @@ class ConversationStore:
         *,
         provision: bool,
     ) -> tuple[Conversation, bool, Sequence[Message]]:
-        """The conversation, whether it is new, and what its log tells of who came back. Raises UserNotFound."""
+        """The conversation, whether it is new, and what its log tells of who came back. Raises UserNotFound, Forbidden."""
 
         async def work(connection: Connection) -> tuple[Conversation, bool, Sequence[Message]]:
             row = await connection.fetchrow(

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from messenger.domain.conversation import Standing, Touched
 from messenger.domain.ids import ConversationId, UserId
+from messenger.domain.user import Preferences, Stirred
 from messenger.store.queries import query
-from messenger.store.rows import standing_of, touched_of
+from messenger.store.rows import preferences_of, standing_of, touched_of
 from messenger.store.session import Store
 
 
@@ -39,11 +40,20 @@ class Duties:
             rows = await connection.fetch(query("duties.touched_since"), since, list(user_ids))
         return [touched_of(row) for row in rows if row["conversation_id"] is not None], rows[0]["horizon"]
 
-    async def revoked_since(self, since: int) -> Mapping[UserId, datetime]:
-        """Whose tokens were revoked in or after transaction `since`, and when theirs begin to count."""
+    async def people_since(self, since: int) -> Sequence[Stirred]:
+        """Of whom nodes have to hear since transaction `since`."""
         async with self._store.connection() as connection:
-            rows = await connection.fetch(query("duties.revoked_since"), since)
-        return {row["user_id"]: row["tokens_not_before"] for row in rows}
+            return [Stirred(**dict(row)) for row in await connection.fetch(query("duties.people_since"), since)]
+
+    async def preferences_of(self, user_id: UserId) -> Preferences:
+        """Between whom and a user a block stands, and what he wants to be told of."""
+        async with self._store.connection() as connection:
+            return preferences_of(await connection.fetchrow(query("duties.preferences_of"), user_id))
+
+    async def conversations_of(self, user_id: UserId) -> Sequence[ConversationId]:
+        """The conversations that somebody takes part in."""
+        async with self._store.connection() as connection:
+            return [row[0] for row in await connection.fetch(query("duties.conversations_of"), user_id)]
 
     async def standing(self, conversation_id: ConversationId, user_ids: Iterable[UserId]) -> Sequence[Standing]:
         """Where these users stand; who is not in the conversation is left out."""

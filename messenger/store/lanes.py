@@ -12,6 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Self
 
 import asyncpg
@@ -21,6 +22,7 @@ import structlog
 from messenger.domain.ids import ConversationId, MessageId, UserId, uuid7
 from messenger.domain.message import Draft, Sent
 from messenger.errors import ClientIdConflict, Forbidden, MessengerError, Unavailable
+from messenger.metrics import Histogram
 from messenger.store.queries import query
 from messenger.store.rows import message_of
 from messenger.store.session import ACQUIRE_S, USE_S, Connection, Store, failure
@@ -42,6 +44,7 @@ class _Item:
     draft: Draft
     done: asyncio.Future[Sent]
     id: MessageId = field(default_factory=lambda: MessageId(uuid7()))
+    handed_at: float = field(default_factory=monotonic)
 
 
 def digest(draft: Draft) -> bytes:
@@ -58,10 +61,13 @@ def digest(draft: Draft) -> bytes:
 
 
 class Lanes:
-    """Stores drafts. Use as a context: leaving it finishes what is in flight."""
+    """Stores drafts. Use as a context: leaving it finishes what is in flight. `outbox_filled` is set whenever something was put
+    into the outbox; without it nothing is."""
 
-    def __init__(self, store: Store) -> None:
-        self._lanes = [_Lane(store) for _ in range(LANES)]
+    def __init__(self, store: Store, outbox_filled: asyncio.Event | None = None) -> None:
+        # From handing over to the commit, of what was committed.
+        self.commit_times = Histogram()
+        self._lanes = [_Lane(store, self.commit_times, outbox_filled) for _ in range(LANES)]
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -88,8 +94,10 @@ class Lanes:
 class _Lane:
     """One queue, and what goes on beside it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, commit_times: Histogram, outbox_filled: asyncio.Event | None) -> None:
         self._store = store
+        self._outbox_filled = outbox_filled
+        self._commit_times = commit_times
         self._queue: deque[_Item] = deque()
         self._news = asyncio.Event()
         self._is_closing = False
@@ -180,7 +188,8 @@ class _Lane:
     async def _judge(self, batch: list[_Item]) -> list[_Item]:
         try:
             async with self._store.connection() as connection:
-                rows = await _append(connection, batch)
+                rows = await _append(connection, batch, notify=self._outbox_filled is not None)
+                committed_at = monotonic()
         except Unavailable as error:
             for item in batch:
                 _fail(item, error)
@@ -191,18 +200,23 @@ class _Lane:
                 raise
             return [locked for item in batch for locked in await self._write([item])]
         for row in rows:
-            self._settle(batch[row["item"] - 1], row)
+            self._settle(batch[row["item"] - 1], row, committed_at)
         locked = [batch[row["item"] - 1] for row in rows if row["outcome"] == "locked"]
         if len(batch) == 1:
             for item in locked:
                 _fail(item, Unavailable())
         return locked
 
-    def _settle(self, item: _Item, row: Any) -> None:
+    def _settle(self, item: _Item, row: Any, committed_at: float) -> None:
         match row["outcome"]:
             case "appended" | "duplicate" as outcome:
+                is_new = outcome == "appended"
+                if is_new:
+                    self._commit_times.observe(committed_at - item.handed_at)
+                    if self._outbox_filled is not None:
+                        self._outbox_filled.set()
                 if not item.done.done():
-                    item.done.set_result(Sent(message_of(row), duplicate=outcome == "duplicate"))
+                    item.done.set_result(Sent(message_of(row), not is_new, committed_at if is_new else None))
             case "client_id_conflict":
                 _fail(item, ClientIdConflict())
             case "forbidden":
@@ -227,6 +241,9 @@ class _Lane:
             row = await self._store.as_user(item.sender_id, work, item.draft.conversation_id)
         except MessengerError as error:
             _fail(item, error)
+            return
+        if row is not None and row["type"] == "direct":  # nobody observes there: a block stood between the two
+            _fail(item, Forbidden("You cannot write to this user"))
             return
         announcement = row is not None and row["type"] == "announcement" and row["role"] == "member"
         _fail(item, Forbidden("Only admins can post here" if announcement else "Observers cannot post here"))
@@ -253,7 +270,7 @@ def _fail(item: _Item, error: MessengerError) -> None:
         item.done.set_exception(error)
 
 
-async def _append(connection: Connection, batch: list[_Item]) -> list[Any]:
+async def _append(connection: Connection, batch: list[_Item], *, notify: bool) -> list[Any]:
     drafts = [item.draft for item in batch]
     rows: list[Any] = await connection.fetch(
         query("messages.append"),
@@ -268,5 +285,6 @@ async def _append(connection: Connection, batch: list[_Item]) -> list[Any]:
         [draft.mentions for draft in drafts],
         [draft.attachments for draft in drafts],
         [draft.metadata or {} for draft in drafts],
+        notify,
     )
     return rows

@@ -1,17 +1,22 @@
 """Messages: reading pages of the log, editing, deleting, marking read. Appending stands in lanes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
-from messenger.domain.conversation import Receipt
+from messenger.domain.conversation import Reader, Receipt
 from messenger.domain.ids import ConversationId, MessageId, UserId
-from messenger.domain.message import Message
+from messenger.domain.message import Message, Reaction
 from messenger.errors import Forbidden, MessageNotFound, NotParticipant
 from messenger.store.queries import query
 from messenger.store.rows import message_of, receipt_of
 from messenger.store.session import Connection, Store
+
+# Of a message, in one answer.
+MOST_REACTIONS = 1000
 
 
 class MessageStore:
@@ -32,7 +37,8 @@ class MessageStore:
                 raise Forbidden("Only sender can edit message")
             return message_of(row)
 
-        return await self._store.as_user(user_id, work)
+        with _found_no_more():
+            return await self._store.as_user(user_id, work)
 
     async def delete(self, user_id: UserId, message_id: MessageId) -> Message:
         """Raises MessageNotFound, Forbidden."""
@@ -43,6 +49,44 @@ class MessageStore:
             if row is None:
                 raise Forbidden("Only sender or admins can delete message")
             return message_of(row)
+
+        with _found_no_more():
+            return await self._store.as_user(user_id, work)
+
+    async def react(
+        self, user_id: UserId, message_id: MessageId, emoji: str, *, is_added: bool
+    ) -> tuple[Message, bool]:
+        """The message, and whether anything changed: the same reaction twice counts once. Raises MessageNotFound, Forbidden,
+        Conflict."""
+
+        async def work(connection: Connection) -> tuple[Message, bool]:
+            row = await connection.fetchrow(query("messages.react"), message_id, emoji, is_added)
+            return message_of(row), row["moved"]
+
+        with _found_no_more():
+            return await self._store.as_user(user_id, work)
+
+    async def reactions(self, user_id: UserId, message_id: MessageId) -> Sequence[tuple[Reaction, datetime]]:
+        """Who reacted with what, and when, the first first. Raises MessageNotFound."""
+
+        async def work(connection: Connection) -> Sequence[tuple[Reaction, datetime]]:
+            message = await _locate(connection, user_id, message_id)
+            rows = await connection.fetch(
+                query("messages.reactions"), message.conversation_id, message_id, MOST_REACTIONS
+            )
+            return [(Reaction(row["user_id"], row["emoji"], is_added=True), row["created_at"]) for row in rows]
+
+        return await self._store.as_user(user_id, work)
+
+    async def readers(self, user_id: UserId, message_id: MessageId) -> Sequence[Reader]:
+        """Who has read a message and when, without its sender. Raises MessageNotFound."""
+
+        async def work(connection: Connection) -> Sequence[Reader]:
+            message = await _locate(connection, user_id, message_id)
+            rows = await connection.fetch(
+                query("messages.readers"), message.conversation_id, message.seq, message.sender_id
+            )
+            return [Reader(**dict(row)) for row in rows]
 
         return await self._store.as_user(user_id, work)
 
@@ -110,6 +154,15 @@ async def require_participant(connection: Connection, conversation_id: Conversat
     """Raises NotParticipant."""
     if await connection.fetchval("select messenger.my_first_seq($1)", conversation_id) is None:
         raise NotParticipant
+
+
+@contextmanager
+def _found_no_more() -> Iterator[None]:
+    """Who was removed while he waited for the conversation finds no message in it."""
+    try:
+        yield
+    except NotParticipant:
+        raise MessageNotFound from None
 
 
 async def _locate(connection: Connection, user_id: UserId, message_id: MessageId) -> Message:

@@ -1,12 +1,13 @@
 """Rows of the database as domain values."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from messenger.domain.conversation import (
     Conversation,
+    Name,
     NotificationSettings,
     Overview,
     Participant,
@@ -16,7 +17,8 @@ from messenger.domain.conversation import (
 )
 from messenger.domain.ids import MessageId
 from messenger.domain.message import Message
-from messenger.domain.user import User
+from messenger.domain.notification import Notice, Recipient, Sender, Subscription
+from messenger.domain.user import Preferences, User
 
 Row = Mapping[str, Any]
 
@@ -39,6 +41,7 @@ def message_of(row: Row) -> Message:
         attachments=tuple(row["attachments"]),
         metadata=row["metadata"],
         client_id=row["client_id"],
+        reactions=row["reactions"],
     )
 
 
@@ -71,17 +74,36 @@ def conversation_of(row: Row) -> Conversation:
 
 
 def overview_of(row: Row) -> Overview:
-    defaults = NotificationSettings()
     return Overview(
         conversation=conversation_of(row),
         last_message=message_of_json(row["last_message"]) if row["last_message"] else None,
         unread_count=row["unread_count"],
         last_read_seq=row["last_read_seq"],
-        notification=defaults
-        if row["level"] is None
-        else NotificationSettings(row["level"], row["muted_until"], row["push_enabled"], row["email_enabled"]),
+        notification=NotificationSettings() if row["level"] is None else notification_of(row),
         active_at=row["active_at"],
+        people=tuple(Name(**person) for person in row["people"]),
     )
+
+
+def notification_of(row: Row) -> NotificationSettings:
+    return NotificationSettings(row["level"], _zoned(row["muted_until"]), row["push_enabled"], row["email_enabled"])
+
+
+def preferences_of(row: Row) -> Preferences:
+    settings = zip(row["conversation_ids"], row["levels"], row["muted_until"], strict=True)
+    return Preferences(
+        frozenset(row["apart"]),
+        {
+            conversation_id: NotificationSettings(level, _zoned(muted_until))
+            for conversation_id, level, muted_until in settings
+        },
+    )
+
+
+def _zoned(at: datetime | None) -> datetime | None:
+    """In UTC. Of the first and the last time that there is asyncpg makes infinity, and brings it back without a zone: nothing
+    compares with that."""
+    return at and at.replace(tzinfo=UTC)
 
 
 def participant_of(row: Row) -> Participant:
@@ -102,3 +124,15 @@ def touched_of(row: Row) -> Touched:
 
 def user_of(row: Row) -> User:
     return User(**dict(row))
+
+
+def notice_of(row: Row, recipients: Sequence[Recipient], device: Subscription | None) -> Notice:
+    message = message_of(row)
+    return Notice(
+        message=message,
+        conversation_type=row["conversation_type"],
+        conversation_title=row["conversation_title"],
+        sender=Sender(message.sender_id, row["sender_external_id"], row["sender_name"], row["sender_avatar_url"]),
+        recipients=recipients,
+        device=device,
+    )

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -46,8 +47,8 @@ SERVER_SETTINGS = {
 FAILURES: dict[str, type[MessengerError]] = {
     error.code: error for error in (NotParticipant, MessageNotFound, Forbidden, UserNotFound, Conflict)
 }
-# The transaction lost a race and may run again: deadlock, serialisation.
-RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# The transaction lost a race and may run again: deadlock, serialisation, a migration that changed what a statement returns.
+RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InvalidCachedStatementError)
 AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -113,6 +114,16 @@ async def _keep(connection: Connection) -> None:
     """Instead of asyncpg's RESET ALL, a round trip: settings here live no longer than their transaction."""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """Connections in use and idle, how many there may be, and how many wait for one."""
+
+    used: int
+    idle: int
+    limit: int
+    waiting: int
+
+
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
     async def close(self, *, timeout: float | None = None) -> None:
         """Without a farewell, for which asyncpg would wait: what hangs does not say it. PostgreSQL sees the end anyway."""
@@ -124,6 +135,8 @@ class Store:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        # Who has a connection or waits for one.
+        self._wanted = 0
 
     @classmethod
     @asynccontextmanager
@@ -156,7 +169,7 @@ class Store:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection on nobody's behalf: row-level security shows it nothing. Raises Unavailable, after ACQUIRE_S and USE_S
         at the latest."""
-        with translated():
+        with translated(), self._counted():
             async with self._pool.acquire(timeout=ACQUIRE_S) as connection:
                 # asyncpg's own timeouts ask the statement to end and wait for that, again and again where it hangs.
                 end = asyncio.get_running_loop().call_later(USE_S, connection.terminate)
@@ -171,6 +184,19 @@ class Store:
                     if asyncio.get_running_loop().time() >= end.when():
                         # Those that lie idle are no better: a path died, or a server. Each would cost somebody as much.
                         await self._pool.expire_connections()
+
+    def use(self) -> PoolUse:
+        idle = self._pool.get_idle_size()
+        used = self._pool.get_size() - idle
+        return PoolUse(used, idle, self._pool.get_max_size(), waiting=max(0, self._wanted - used))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._wanted += 1
+        try:
+            yield
+        finally:
+            self._wanted -= 1
 
     async def as_user(
         self,

@@ -1,10 +1,10 @@
-"""People: who arrives with a token, and whom a user may see."""
+"""People: who arrives with a token, whom a user may see and does not want to, and what the host application says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from messenger.domain.ids import UserId
-from messenger.domain.user import Profile, User
+from messenger.domain.user import Arrival, Profile, User
 from messenger.errors import UserNotFound
 from messenger.store.queries import query
 from messenger.store.rows import user_of
@@ -12,21 +12,21 @@ from messenger.store.session import Connection, Store
 
 
 class UserStore:
-    """Profiles. Arriving is a duty of the daemon; everything else runs as the user who asks."""
+    """Arriving and revoking are duties of the daemon, `profiles` and `put` the host's; everything else runs as
+    the user who asks."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def arrive(self, user_id: UserId, profile: Profile, *, provision: bool) -> datetime | None:
-        """Make a user known; returns the time before which his tokens do not count. Raises UserNotFound."""
+    async def arrive(self, user_id: UserId, profile: Profile, *, provision: bool) -> Arrival:
+        """Make a user known. Raises UserNotFound."""
         async with self._store.connection() as connection:
             row = await connection.fetchrow(
                 query("users.arrive"), user_id, profile.name, profile.avatar_url, profile.issued_at, provision
             )
         if row is None:
             raise UserNotFound
-        not_before: datetime | None = row["tokens_not_before"]
-        return not_before
+        return Arrival(**dict(row))
 
     async def revoke(self, user_id: UserId) -> datetime:
         """The time before which the user's tokens count no more: now. Raises UserNotFound."""
@@ -46,5 +46,43 @@ class UserStore:
 
         async def work(connection: Connection) -> Sequence[User]:
             return tuple(map(user_of, await connection.fetch(query("users.visible"), list(wanted))))
+
+        return await self._store.as_user(user_id, work)
+
+    async def profiles(self, wanted: Sequence[UserId]) -> Sequence[User]:
+        """Those of `wanted` whom there are, for the host application, by id."""
+        async with self._store.connection() as connection:
+            return tuple(map(user_of, await connection.fetch(query("users.profiles"), list(wanted))))
+
+    async def put(self, named: UserId | str, changes: Mapping[str, str | None]) -> tuple[UserId, int | None]:
+        """Make a user, or change of him what `changes` names: `name`, `avatar_url`, `external_id`. `named`: his id, or the
+        host's own, for which one is made. His id, and the version of his profile where that changed. Raises Conflict."""
+        ids = (None, named) if isinstance(named, str) else (named, None)
+        values = [changes.get(name) for name in ("name", "avatar_url", "external_id")]
+        async with self._store.connection() as connection:
+            row = await connection.fetchrow(query("users.put"), *ids, list(changes), *values)
+            return row["user_id"], row["profile_version"]
+
+    async def blocks(self, user_id: UserId) -> Sequence[UserId]:
+        """Whom the user has blocked, by id."""
+
+        async def work(connection: Connection) -> Sequence[UserId]:
+            return [row["blocked_id"] for row in await connection.fetch(query("users.blocks"))]
+
+        return await self._store.as_user(user_id, work)
+
+    async def block(self, user_id: UserId, other: UserId, *, provision: bool) -> bool:
+        """Whether he was not blocked before. Raises UserNotFound, Conflict."""
+
+        async def work(connection: Connection) -> bool:
+            return bool(await connection.fetchval(query("users.block"), other, provision))
+
+        return await self._store.as_user(user_id, work)
+
+    async def unblock(self, user_id: UserId, other: UserId) -> bool:
+        """Whether he was blocked before."""
+
+        async def work(connection: Connection) -> bool:
+            return await connection.fetchval(query("users.unblock"), other) is not None
 
         return await self._store.as_user(user_id, work)

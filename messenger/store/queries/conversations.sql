@@ -14,7 +14,7 @@ select c.id, c.type, c.title, c.metadata, c.created_by, c.created_at, c.updated_
     coalesce(r.last_read_seq, 0) as last_read_seq,
     messenger.my_unread_count(c.id, coalesce(r.last_read_seq, 0)) as unread_count,
     n.level, n.muted_until, n.push_enabled, n.email_enabled,
-    to_jsonb(last) - 'request_digest' as last_message
+    to_jsonb(last) - 'request_digest' as last_message, messenger.people_of(c.id, 4) as people
 from messenger.conversation_participants p
 join messenger.conversations c on c.id = p.conversation_id
 join messenger.conversation_heads h on h.conversation_id = p.conversation_id
@@ -43,14 +43,34 @@ left join messenger.read_receipts r on r.conversation_id = $1 and r.user_id = me
 
 -- name: participants
 -- Who takes part, admins and longest first.
-select p.user_id, coalesce(u.name, 'User ' || u.id) as name, u.avatar_url, p.role, p.joined_at, u.last_seen_at,
-    coalesce(r.last_read_seq, 0) as last_read_seq
+select p.user_id, coalesce(u.name, 'User ' || u.id) as name, u.avatar_url, p.role, p.joined_at,
+    case when not apart.is_apart then u.last_seen_at end as last_seen_at,
+    coalesce(r.last_read_seq, 0) as last_read_seq, apart.is_apart
 from messenger.conversation_participants p
 join messenger.users u on u.id = p.user_id
+cross join lateral (select u.id = any (array(select messenger.my_apart_ids())) as is_apart) as apart
 left join messenger.read_receipts r on r.conversation_id = p.conversation_id and r.user_id = p.user_id
 where p.conversation_id = $1
 order by p.joined_at, p.user_id
 limit $2
+
+-- name: former_participants
+-- Who left it, latest first.
+select user_id, name, avatar_url from messenger.former_participants($1)
+
+-- name: notification
+-- What the user wants to be told of here; no row where he never said.
+select level, muted_until, push_enabled, email_enabled from messenger.notification_settings
+where conversation_id = $1 and user_id = messenger.current_user_id()
+
+-- name: set_notification
+-- What he wants to be told of from now on.
+insert into messenger.notification_settings as n
+    (conversation_id, user_id, level, muted_until, push_enabled, email_enabled)
+values ($1, messenger.current_user_id(), $2, $3, $4, $5)
+on conflict on constraint notification_settings_pk do update set
+    level = excluded.level, muted_until = excluded.muted_until,
+    push_enabled = excluded.push_enabled, email_enabled = excluded.email_enabled
 
 -- name: create
 -- Make one; a second direct one for the same pair is the first.

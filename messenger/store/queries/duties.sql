@@ -3,7 +3,10 @@
 select messenger.epoch()
 
 -- name: renew_epoch
--- Another history begins; run by the owner.
+-- Another history begins, and numbers of transactions with it: those of before are above all that are to come for a while.
+-- Run by the owner.
+with heads as (update messenger.conversation_heads set touched = pg_current_xact_id()),
+    people as (update messenger.users set touched = null, profile_in = null, revoked_in = null where touched is not null)
 update messenger.installation set epoch = substr(md5(gen_random_uuid()::text), 1, 12) returning epoch
 
 -- name: horizon
@@ -16,9 +19,17 @@ select t.conversation_id, t.last_change, t.deleted, t.user_ids, h.horizon
 from (select messenger.horizon() as horizon) as h
 left join messenger.touched_since($1, $2) as t on true
 
--- name: revoked_since
--- Whose tokens were revoked in or after a transaction.
-select user_id, tokens_not_before from messenger.revoked_since($1)
+-- name: people_since
+-- Of whom nodes have to hear since a transaction.
+select user_id, tokens_not_before, profile_version from messenger.people_since($1)
+
+-- name: preferences_of
+-- Between whom and a user a block stands, and what he wants to be told of.
+select apart, conversation_ids, levels, muted_until from messenger.preferences_of($1)
+
+-- name: conversations_of
+-- The conversations that somebody takes part in.
+select messenger.conversations_of($1)
 
 -- name: standing
 -- Where these users stand in one conversation.

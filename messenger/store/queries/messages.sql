@@ -1,7 +1,7 @@
 -- name: append
 -- Store a batch of drafts, each judged as its own sender's.
 select item, outcome, (message).*
-from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: edit
 -- New content for one's own message; its trigger takes the change.
@@ -26,9 +26,8 @@ select * from messenger.messages where id = $1
 select messenger.conversation_of_message($1)
 
 -- name: posting_refusal
--- Why the user may not post: as an observer, or because only admins do.
-select c.type, p.role
-from messenger.conversations c
+-- Why the user may not post: where he is, and as what.
+select c.type, p.role from messenger.conversations c
 join messenger.conversation_participants p on p.conversation_id = c.id and p.user_id = messenger.current_user_id()
 where c.id = $1
 
@@ -57,3 +56,20 @@ order by change limit $3
 -- name: departure
 -- The entry that tells of the user's own leaving.
 select * from messenger.my_departure($1)
+
+-- name: react
+-- Add or take back one reaction of the user's.
+select moved, (message).* from messenger.react($1, $2, $3)
+
+-- name: reactions
+-- Who reacted to a message with what, in the order in which they did.
+select user_id, emoji, created_at from messenger.reactions
+where conversation_id = $1 and message_id = $2 order by created_at, user_id limit $3
+
+-- name: readers
+-- How far the others have read who have read a message; who may not see it has not.
+select r.user_id, r.last_read_seq, r.read_at
+from messenger.read_receipts r
+join messenger.conversation_participants p on p.conversation_id = r.conversation_id and p.user_id = r.user_id
+where r.conversation_id = $1 and r.last_read_seq >= $2 and p.first_seq <= $2 and r.user_id <> $3
+order by r.read_at, r.user_id

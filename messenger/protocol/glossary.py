@@ -1,0 +1,189 @@
+"""The words of the contract: what each field means and looks like, wherever it stands (`type` of a conversation is told apart
+as `Conversation.type`). A document explains every field with them, and makes its examples of them."""
+
+from typing import Any, NamedTuple
+
+# An example that is made of the examples of what is inside.
+OF_ITS_PARTS: Any = object()
+
+
+class Word(NamedTuple):
+    """What a field means, and a value that it may have."""
+
+    meaning: str
+    example: Any = OF_ITS_PARTS
+
+
+# Of one story: Ann (1) and Ben (2) plan a hike.
+CONVERSATION_ID = "01890b3c-7d5e-7a41-9f3c-2b6d1c0a5e11"
+MESSAGE_ID = "01890b3c-9a10-7c52-8d4e-6f1b2a3c4d22"
+EARLIER_MESSAGE_ID = "01890b3c-8b00-7b00-8a00-1a2b3c4d5e00"
+PUSH_DEVICE_ID = "3f1c9a52-6f0e-4b7d-9a55-0d3f2b8c7e61"
+CLIENT_ID = "f3b0c7a2d9e84c55"
+CURSOR = "MTc3MzQ4MDQxMzU4OTc5MzowMTg5MGIzYy03ZDVlLTdhNDEtOWYzYy0yYjZkMWMwYTVlMTE="
+AT = "2026-03-14T09:26:53.589793Z"
+LATER = "2026-03-14T09:31:02.718281Z"
+
+WORDS: dict[str, Word] = {
+    # Ids and numbers.
+    "id": Word("Its id.", MESSAGE_ID),
+    "Conversation.id": Word("Its id.", CONVERSATION_ID),
+    "OwnConversation.id": Word("Its id.", CONVERSATION_ID),
+    "Overview.id": Word("Its id.", CONVERSATION_ID),
+    "User.id": Word("The user's id, an integer.", 2),
+    "OwnUser.id": Word("The user's id, an integer.", 1),
+    "conversation_id": Word("The conversation.", CONVERSATION_ID),
+    "message_id": Word("The message.", MESSAGE_ID),
+    "user_id": Word("The user, by the integer id that tokens carry.", 2),
+    "user_ids": Word("Users, by their integer ids.", [2, 3]),
+    "ids": Word("Users, by their integer ids, separated by commas.", [2, 3]),
+    "participant_ids": Word("Who else takes part, by integer ids; the maker need not be named.", [2, 3]),
+    "sender_id": Word("Who wrote it.", 1),
+    "seq": Word("The message's place in its conversation: 1, 2, 3 … without holes.", 41),
+    "change": Word(
+        "The number of this alteration, or of the message's latest one; a conversation counts without holes.", 57
+    ),
+    "after": Word("Covers the changes after + 1 to `change`. Where it is absent it is `change` - 1.", 54),
+    "first_seq": Word("The lowest `seq` that this user may see.", 1),
+    "last_seq": Word("The highest `seq` of the conversation; 0 while it is empty.", 41),
+    "last_change": Word("The highest `change` of the conversation: a device's cursor once it holds everything.", 57),
+    "last_read_seq": Word("Read up to here; 0 before anything was read.", 40),
+    "unread_count": Word("How many messages of others are not read yet. System messages never count.", 1),
+    "participant_count": Word("How many take part.", 3),
+    # Messages.
+    "content": Word(
+        "What it says: not only white space, 4,000 characters unless configured. Null once deleted.", "Bring the map"
+    ),
+    "message_type": Word("`text`, `image`, `file`, `question` or your own word; `system` is the daemon's.", "text"),
+    "client_id": Word(
+        "Makes sending idempotent: the same one again is the same message. Random, everybody sees it.", CLIENT_ID
+    ),
+    "reply_to": Word("The message that this one answers.", EARLIER_MESSAGE_ID),
+    "mentions": Word("Participants who are addressed by name; who takes no part is dropped.", [2]),
+    "attachments": Word("At most 10 files, by address."),
+    "Reactions.reactions": Word("One entry for each emoji of each person."),
+    "reactions": Word("How often each emoji was given.", {"👍": 2}),
+    "emoji": Word("The reaction; the same one twice by one user counts once.", "👍"),
+    "metadata": Word(
+        "An object of your own, kept as it is: at most 64 KiB, nested no deeper than 16.", {"colour": "green"}
+    ),
+    "created_at": Word("When it was made.", AT),
+    "edited_at": Word("When it was edited last; null if never.", None),
+    "deleted_at": Word("When it was deleted; null if it was not.", None),
+    "deleted_by": Word("Who deleted it.", 1),
+    "Attachment.url": Word(
+        "Where the file lies: http, https, or a path of the host's.", "https://files.example.org/map.png"
+    ),
+    "Attachment.name": Word("What it is called.", "map.png"),
+    "Attachment.size": Word("In bytes.", 48213),
+    "Attachment.mime_type": Word("What it is.", "image/png"),
+    # Conversations and people.
+    "type": Word(
+        "`direct` (two people, one for each pair), `group`, `announcement` (only admins post) or `room`.", "group"
+    ),
+    "CreateConversation.type": Word(
+        "`direct` (two people, one for each pair), `group` or `announcement` (only admins post).", "group"
+    ),
+    "title": Word("Its title; null where it has none.", "Hike on Sunday"),
+    "created_by": Word("Who made it.", 1),
+    "updated_at": Word("When title or metadata changed last.", AT),
+    "history": Word("`all`, or `joined`: newcomers see nothing from before they came.", "all"),
+    "my_role": Word("The role of the user who asks.", "admin"),
+    "role": Word("`admin`, `member`, or `observer`, who only reads.", "member"),
+    "by": Word("Who did it; null where nobody of the conversation did.", 1),
+    "name": Word("What somebody is called.", "Ben"),
+    "avatar_url": Word("A picture; null where there is none.", "https://example.org/ben.png"),
+    "external_id": Word("The host application's own id. 1 to 128 characters, not only digits.", "user-ben"),
+    "online": Word("Whether a device of the user is connected, to any node.", True),
+    "devices": Word("How many devices are connected; only told of oneself.", 2),
+    "last_seen_at": Word("When the last device went; null if none was ever seen.", AT),
+    "people": Word("Up to four of the others: enough for a title and a picture."),
+    "former": Word("Who was here and left; their messages are still read."),
+    "participants": Word("Who takes part, admins and longest first."),
+    "users": Word("One entry for each."),
+    "conversation": Word("The conversation as it is now; null once deleted."),
+    "conversations": Word("One entry for each conversation."),
+    "last_message": Word("The latest message; null while there is none."),
+    "messages": Word("Ascending by `seq`."),
+    "data": Word("The whole message as it is now: apply it by `id`."),
+    "receipts": Word("One entry for each reader, without the sender."),
+    "read_at": Word("When it was read.", LATER),
+    # Notifications.
+    "notification": Word("What the user wants to be told of here."),
+    "level": Word("`all`, `mentions` or `none`.", "mentions"),
+    "muted_until": Word("Nothing is told before this time; null if not muted.", None),
+    "push_enabled": Word("Whether it is pushed to devices that are not connected.", True),
+    "email_enabled": Word("Whether the host application may send a mail.", False),
+    "mentioned": Word("Whether the user was addressed by name.", True),
+    "public_key": Word(
+        "The daemon's key for Web Push (VAPID), in base64url.",
+        "BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM",
+    ),
+    "push_device_id": Word("The device, by the id that registering it gave.", PUSH_DEVICE_ID),
+    "endpoint": Word("Where the browser's push service takes messages for it.", "https://push.example.org/v1/gAAAAB"),
+    "endpoint_host": Word("The host of its push service.", "push.example.org"),
+    "keys": Word("The keys of the browser's subscription, in base64url."),
+    "p256dh": Word(
+        "Its public key on P-256.",
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+    ),
+    "auth": Word("Its secret, 16 bytes.", "BTBZMqHH6r4Tts7J_aSIgg"),
+    "PushDevice.id": Word("Its id.", PUSH_DEVICE_ID),
+    "PushDevice.name": Word("What its user calls it; null where he does not.", "Firefox at home"),
+    "RegisterDevice.name": Word("What its user calls it.", "Firefox at home"),
+    "PushDevices.devices": Word("One entry for each."),
+    # Paging and catching up.
+    "limit": Word("How many at most; 200 where more is asked for.", 50),
+    "cursor": Word("`next_cursor` of the page before.", CURSOR),
+    "next_cursor": Word("Leads to the next page; null at the end.", None),
+    "before_seq": Word("Only messages below this `seq`.", 42),
+    "after_seq": Word("Only messages above this `seq`.", 1),
+    "more": Word("Whether there is more in the direction of paging; for `sync`: send the new cursors again.", False),
+    "cursors": Word(
+        "The highest `change` that you have applied, for each conversation that you hold.", {CONVERSATION_ID: 54}
+    ),
+    "changes": Word("Whole messages whose latest change is above your cursor, ascending by `change`."),
+    "epoch": Word("Names this database's history: another one after a restore, then drop what you hold.", "k3q9x2"),
+    "removed": Word("Conversations that you named and no longer take part in.", []),
+    "reset": Word("Drop what you hold of this conversation and begin with these.", True),
+    # Frames.
+    "ref": Word("Your own mark, up to 64 characters: the direct answer carries it too.", "r1"),
+    "for": Word("The type of the frame that is answered.", "message.edit"),
+    "duplicate": Word("Stored before under the same `client_id`: nothing new was made.", True),
+    "is_typing": Word("True for as long as somebody types; it counts for 5 s unless repeated.", True),
+    "timestamp": Word("When it happened, by the daemon's clock.", AT),
+    "token": Word("A new JWT of the same user.", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"),
+    "expires_at": Word("When the new token ends; null without authentication.", LATER),
+    "expires_in_s": Word("Seconds until the token ends: send a new one by `auth.refresh`.", 60),
+    "event": Word("Which of the daemon's own announcements it is.", "connected"),
+    "message": Word("For people: fixed where the contract quotes it.", "Connected to messenger"),
+    "device_id": Word("The device's name: its own, or one that the daemon gave it.", "web-7f3a"),
+    "connection_id": Word("Names this connection in the daemon's log.", "9c1f3e5a7b2d4f60"),
+    "heartbeat_s": Word("The daemon pings so often; a device silent for two of them is dropped.", 25),
+    "protocol": Word("The version of this contract.", "messenger.v1"),
+    "device": Word(
+        "A name that the client keeps across reconnects, of A-Za-z0-9._-; a bad one is replaced.", "web-7f3a"
+    ),
+    "file": Word("A file's name.", "docs.css"),
+    "Idempotency-Key": Word("The `client_id` of the message.", CLIENT_ID),
+    # Failures.
+    "code": Word("What failed, as a word for programs.", "invalid_frame"),
+    "field": Word("Which field is wrong.", "content"),
+    "reason": Word("Why a token is refused.", "token_expired"),
+    "retry_after_s": Word("Seconds after which it may be tried again.", 0.5),
+    "Problem.type": Word("RFC 9457: `about:blank`, the status says it all.", "about:blank"),
+    "Problem.title": Word("The status in words.", "Unprocessable Content"),
+    "status": Word("The HTTP status again.", 422),
+    "detail": Word("The same as `message`.", "content is required"),
+    # Operation.
+    "tokens_not_before": Word("Tokens issued before this second are refused from now on.", AT),
+    "Healthy.status": Word("The process lives.", "ok"),
+    "Ready.status": Word("Whether requests should be sent here.", "ready"),
+    "database": Word("Whether PostgreSQL answers.", "ok"),
+    "bus": Word("Whether Redis answers; the daemon works without it.", "ok"),
+    "online_users": Word("Users with a device.", 2),
+    "total_connections": Word("Devices.", 3),
+    "active_conversations": Word("Conversations with somebody who is here.", 1),
+    "nodes": Word("Processes of the daemon, on all machines.", 2),
+    "cluster": Word("The same of all nodes together."),
+}
