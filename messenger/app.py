@@ -4,11 +4,13 @@ from aiohttp import web
 
 from messenger import lifecycle
 from messenger.config import Config
-from messenger.transport import demo, health, middleware, ws
+from messenger.transport import contract, demo, health, middleware, ws
 from messenger.transport.context import ALONE, CONFIG, PLACE, Place
-from messenger.transport.rest import conversations, messages, participants, users
+from messenger.transport.rest import conversations, devices, messages, participants, sync, users
 
 API = "/api/v1/messenger"
+# A user, also by the id that the host has for him: any text. What stands for itself would not match braces.
+ANYBODY = "{user_id:[^/]+}"
 # A body is no larger than a frame may be, and a conversation's metadata and participants still fit.
 MAX_BODY_BYTES = 262_144
 
@@ -16,17 +18,23 @@ MAX_BODY_BYTES = 262_144
 def make_app(config: Config, place: Place = ALONE) -> web.Application:
     """The daemon as an application; its resources live as long as it does."""
     app = web.Application(
-        middlewares=[middleware.log_requests, middleware.fence, middleware.tell_problems],
+        middlewares=[
+            middleware.keep_from_doorstep,
+            middleware.log_requests,
+            middleware.fence,
+            middleware.tell_problems,
+        ],
         client_max_size=MAX_BODY_BYTES,
     )
     app[CONFIG] = config
     app[PLACE] = place
     app.cleanup_ctx.append(lifecycle.resources)
     app.on_shutdown.append(lifecycle.drain)
+    app.on_response_prepare.append(middleware.guard)
     app.add_routes(
         [
-            web.get("/ws/{user_id}", ws.open_socket),
-            web.get(API + "/ws/{user_id}", ws.open_socket),
+            web.get(f"/ws/{ANYBODY}", ws.open_socket),
+            web.get(f"{API}/ws/{ANYBODY}", ws.open_socket),
             web.get(API + "/conversations", conversations.list_),
             web.post(API + "/conversations", conversations.create),
             web.get(API + "/conversations/{conversation_id}", conversations.show),
@@ -37,19 +45,40 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
             web.patch(API + "/messages/{message_id}", messages.edit),
             web.delete(API + "/messages/{message_id}", messages.delete),
             web.post(API + "/messages/{message_id}/read", messages.read),
+            web.get(API + "/messages/{message_id}/receipts", messages.receipts),
+            web.get(API + "/messages/{message_id}/reactions", messages.reactions),
             web.get(API + "/conversations/{conversation_id}/participants", participants.list_),
             web.post(API + "/conversations/{conversation_id}/participants", participants.add),
+            web.get(API + "/conversations/{conversation_id}/participants/former", participants.former),
             web.patch(API + "/conversations/{conversation_id}/participants/{user_id}", participants.set_role),
             web.delete(API + "/conversations/{conversation_id}/participants/{user_id}", participants.remove),
+            web.get(API + "/conversations/{conversation_id}/notifications", conversations.notifications),
+            web.put(API + "/conversations/{conversation_id}/notifications", conversations.set_notifications),
+            web.post(API + "/sync", sync.sync),
             web.get(API + "/users/me", users.me),
+            web.get(API + "/users/me/blocks", users.blocks),
+            web.put(API + "/users/me/blocks/{user_id}", users.block),
+            web.delete(API + "/users/me/blocks/{user_id}", users.unblock),
+            web.get(API + "/users/me/devices", devices.list_),
+            web.post(API + "/users/me/devices", devices.register),
+            web.delete(API + "/users/me/devices/{push_device_id}", devices.remove),
+            web.get(API + "/push-key", devices.push_key),
             web.get(API + "/users", users.list_),
-            web.post(API + "/users/{user_id}/revoke", users.revoke),
+            web.put(f"{API}/users/{ANYBODY}", users.put),
+            web.post(f"{API}/users/{ANYBODY}/revoke", users.revoke),
             web.get(API + "/presence", users.presence),
             web.get("/stats", health.stats),
+            web.get("/metrics", health.metrics),
             web.get("/healthz", health.healthz),
             web.get("/readyz", health.readyz),
+            web.get("/openapi.json", contract.openapi_json),
+            web.get("/asyncapi.json", contract.asyncapi_json),
+            web.get("/docs", contract.page),
+            web.get("/docs/{file:[^/]*}", contract.part),
         ]
     )
+    # Of what stands above: the demo is no part of it.
+    app[contract.CONTRACT] = contract.of(app)
     if config.demo:
         app.add_routes(
             [

@@ -18,6 +18,7 @@ import jwt
 
 from messenger import logs, preflight, server
 from messenger.config import Config
+from messenger.delivery.vapid import new_key_pair
 from messenger.domain.ids import parse_user_id
 from messenger.embedded import EmbeddedError, embedded_servers, grant_app_role
 from messenger.errors import SetupError, Unavailable
@@ -109,7 +110,11 @@ PORT = click.option(
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 takes a free one.",
 )
-INSECURE = click.option("--insecure", is_flag=True, help="Allow authentication off on an address that is not loopback.")
+INSECURE = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Allow authentication off on an address that is not loopback, and under any host name.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -153,15 +158,15 @@ def demo(host: str, port: int, workers: int, embedded: bool, insecure: bool, env
     """Run with a database and a bus of its own, demo people, the demo client at /, and no authentication."""
     from messenger.transport.demo import PEOPLE
 
-    # A demo is watched by a person: requests would bury the links.
-    config = configure(env_file, {"MESSENGER_LOG_LEVEL": "WARNING"}, auth="off", demo=True)
+    # A demo is watched by a person: requests would bury the links. Where no token is looked at, no figures are private.
+    config = configure(env_file, {"MESSENGER_LOG_LEVEL": "WARNING"}, auth="off", demo=True, stats_private=False)
     logs.set_up(config)
 
     def show_links(address: str) -> None:
         say(f"\nThe demo client is at {address}/ — open two of these side by side:")
         for user_id, name in PEOPLE.items():
             say(f"  {name:<10} {address}/?user={user_id}")
-        say("\nAuthentication is off. Ctrl-C stops everything.")
+        say(f"\nThe API is told at {address}/docs. Authentication is off. Ctrl-C stops everything.")
 
     run(config, host, port, workers, embedded=True, insecure=insecure, with_demo_data=True, on_ready=show_links)
 
@@ -178,8 +183,9 @@ def run(
     with_demo_data: bool = False,
 ) -> None:
     """Start what is to be started, check it, and serve until asked to stop. Raises SetupError, EmbeddedError."""
+    config = replace(config, insecure=insecure or config.insecure)
     if config.auth == "off":
-        if not is_loopback(host) and not insecure:
+        if not is_loopback(host) and not config.insecure:
             raise SetupError(
                 f"authentication is off and {host} is not loopback: anybody could be anybody; --insecure allows it"
             )
@@ -303,6 +309,16 @@ def doctor(env_file: Path | None) -> None:
             say(f"      mend: {finding.mend}")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+@main.command()
+def vapid() -> None:
+    """Make a key pair for Web Push, as lines for the environment or a settings file."""
+    private_key, public_key = new_key_pair()
+    say(f"# The public key, which GET /api/v1/messenger/push-key tells browsers: {public_key}")
+    say(f"MESSENGER_VAPID_PRIVATE_KEY={private_key}")
+    say("# Whom push services write to where something is wrong with what this daemon sends:")
+    say("MESSENGER_VAPID_SUBJECT=mailto:you@example.org")
 
 
 @main.command()

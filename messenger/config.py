@@ -19,6 +19,8 @@ PREFIX = "MESSENGER_"
 FOREIGN = frozenset({"MESSENGER_TEST_DATABASE_URL", "MESSENGER_TEST_REDIS_URL", "MESSENGER_TEST_REQUIRE_BROWSER"})
 # HS256 wants a key as long as its hash, and so do the longer ones (RFC 7518 §3.2).
 MIN_SECRET_BYTES = 32
+# What a browser leaves out of an origin.
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,16 @@ def parse_networks(text: str) -> tuple[str, ...]:
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Origins as browsers send them, `scheme://host[:port]`, or `*`. Raises ValueError."""
-    for part in parse_list(text):
-        if part != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", part):
-            raise ValueError(f"names {part!r}, which is no origin such as https://chat.example.org")
-    return parse_list(text)
+    """Origins, `scheme://host[:port]`, or `*`; apps have schemes of their own (RFC 3986 §3.1). They are told as browsers send
+    them: in lower case, without a default port. Raises ValueError."""
+    return tuple(part if part == "*" else _origin(part) for part in parse_list(text))
+
+
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+", text):
+        raise ValueError(f"names {text!r}, which is no origin such as https://chat.example.org")
+    origin = text.lower()
+    return origin.removesuffix(DEFAULT_PORTS.get(origin.partition("://")[0], ""))
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -139,6 +146,22 @@ def _is_readable(address: str) -> bool:
         and all(re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?", host) for host in hosts)
         and all("=" in option for option in parts.query.split("&") if option)
     )
+
+
+def parse_vapid_key(text: str) -> str:
+    """A private key of P-256, its number in base64url. Raises ValueError, which never repeats it."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text):
+        raise ValueError("is no key such as messenger vapid makes: 43 characters of base64url")
+    return text
+
+
+def parse_vapid_subject(text: str) -> str:
+    """Where push services may write to about this daemon (RFC 8292 §2.1). Raises ValueError."""
+    if not re.fullmatch(
+        r"mailto:[^@\s]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/?", text
+    ):
+        raise ValueError("must be mailto: with an address, or https:// with a host")
+    return text.removesuffix("/")
 
 
 def parse_redis_prefix(text: str) -> str:
@@ -224,6 +247,37 @@ class Config:
     catch_up_s: float = setting(
         "CATCH_UP_S", seconds(0.05), 3.0, "how often a node asks the database what the bus may have lost"
     )
+    webhook_url: str = setting(
+        "WEBHOOK_URL",
+        url("https", "http"),
+        "",
+        "where the host application is told of messages for people who are away",
+    )
+    webhook_secret: str = setting(
+        "WEBHOOK_SECRET", str, "", f"what the webhook's requests are signed with, {MIN_SECRET_BYTES} bytes or more"
+    )
+    vapid_private_key: str = setting(
+        "VAPID_PRIVATE_KEY", parse_vapid_key, "", "turns Web Push on; messenger vapid makes one"
+    )
+    vapid_subject: str = setting(
+        "VAPID_SUBJECT", parse_vapid_subject, "", "mailto: or https: of whoever push services may write to"
+    )
+    private_targets: tuple[str, ...] = setting(
+        "PRIVATE_TARGETS", parse_networks, (), "networks that the webhook may reach although they are private"
+    )
+    # Of its own: users say where their push services are, and would reach what was opened for the webhook.
+    private_push_targets: tuple[str, ...] = setting(
+        "PRIVATE_PUSH_TARGETS", parse_networks, (), "private networks in which users' push services may be"
+    )
+    notify_attempts: int = setting(
+        "NOTIFY_ATTEMPTS", whole(1, 20), 8, "failures after which a notification is given up"
+    )
+    stats_private: bool = setting(
+        "STATS_PRIVATE", parse_bool, False, "/stats and /metrics ask for the API token, or a JWT of scope service"
+    )
+    insecure: bool = setting(
+        "INSECURE", parse_bool, False, "with authentication off: any address and any host name; as --insecure"
+    )
     demo: bool = setting("DEMO", parse_bool, False, "serves the demo client at /")
     log_format: str = setting("LOG_FORMAT", one_of("console", "json"), "", "console on a terminal, else json")
     log_level: str = setting("LOG_LEVEL", parse_level, "INFO", "DEBUG, INFO, WARNING or ERROR")
@@ -231,6 +285,11 @@ class Config:
     @property
     def algorithms(self) -> tuple[str, ...]:
         return self.jwt_algorithms or (("HS256",) if self.jwt_secret else ("RS256", "ES256", "EdDSA"))
+
+    @property
+    def notifies(self) -> bool:
+        """Whether people who are away are told of anything."""
+        return bool(self.webhook_url or self.vapid_private_key)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], **overrides: Any) -> tuple["Config", list[str]]:
@@ -267,6 +326,10 @@ def _contradictions(config: Config) -> list[str]:
     least = max((symmetric[name] for name in config.algorithms if name in symmetric), default=MIN_SECRET_BYTES)
     if config.jwt_secret and len(config.jwt_secret.encode()) < least:
         problems.append(f"MESSENGER_JWT_SECRET must have {least} bytes or more")
+    if config.stats_private and config.auth == "off":
+        problems.append("MESSENGER_STATS_PRIVATE is on, and MESSENGER_AUTH is off: then no token is asked for")
+    if config.webhook_secret and len(config.webhook_secret.encode()) < MIN_SECRET_BYTES:
+        problems.append(f"MESSENGER_WEBHOOK_SECRET must have {MIN_SECRET_BYTES} bytes or more")
     asymmetric = {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
     # One family only: a public key must never be taken for a secret.
     problems += [

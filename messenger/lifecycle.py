@@ -1,6 +1,7 @@
 """The daemon's resources, acquired in order and released in the opposite one; and the farewell to its devices.
 
-keys → postgres → lanes → node (redis, repair, presence) → pulse → siblings. What is begun here is ended here.
+keys → postgres → lanes → node (redis, repair, presence) → dispatch (outbox, couriers) → pulse → siblings.
+What is begun here is ended here.
 """
 
 import asyncio
@@ -14,7 +15,13 @@ from aiohttp import web
 
 from messenger.background import end
 from messenger.config import Config
+from messenger.delivery.devices import PushDevices
+from messenger.delivery.dispatch import Dispatch, DispatchSettings
+from messenger.delivery.guard import Guard
+from messenger.delivery.vapid import Vapid
+from messenger.errors import SetupError
 from messenger.fanout.node import Node, NodeSettings
+from messenger.metrics import Histogram, watch_loop_forever
 from messenger.service.conversations import Conversations
 from messenger.service.messages import Messages
 from messenger.service.sync import Sync
@@ -24,11 +31,14 @@ from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.lanes import Lanes
 from messenger.store.messages import MessageStore
+from messenger.store.outbox import OutboxStore
+from messenger.store.push_devices import PushDeviceStore
 from messenger.store.session import Store
 from messenger.store.users import UserStore
 from messenger.transport import close
 from messenger.transport.auth import Authenticator
-from messenger.transport.context import CONFIG, CONTEXT, PLACE, Context
+from messenger.transport.context import ALONE, CONFIG, CONTEXT, PLACE, Context, Place
+from messenger.transport.exposition import Meter
 from messenger.transport.keys import opened as opened_keys
 from messenger.transport.limits import Buckets
 from messenger.transport.pulse import pulse_forever
@@ -43,12 +53,32 @@ DRAIN_STEP_S = 0.05
 async def resources(app: web.Application) -> AsyncIterator[None]:
     """The application's one cleanup context. Raises Unavailable where the database is away at the start."""
     config, place = app[CONFIG], app[PLACE]
-    async with opened_keys(config) as keys, Store.connected(config.database_url) as store, Lanes(store) as lanes:
+    outbox_filled = asyncio.Event()
+    async with (
+        opened_keys(config) as keys,
+        Store.connected(config.database_url) as store,
+        Lanes(store, outbox_filled if config.notifies else None) as lanes,
+    ):
         messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)
-        people = UserStore(store)
-        async with Node.running(_node_settings(config), messages, conversations, duties, people) as node:
+        people, push_devices = UserStore(store), PushDeviceStore(store)
+        push_guard, vapid = Guard(config.private_push_targets), _vapid(config)
+        async with (
+            Node.running(_node_settings(config), messages, conversations, duties, people) as node,
+            Dispatch.running(
+                _dispatch_settings(config, vapid, place),
+                Guard(config.private_targets),
+                push_guard,
+                OutboxStore(store),
+                push_devices,
+                node.presence,
+                outbox_filled,
+            ) as dispatch,
+        ):
             users = Users(people, node.relay, provision=config.unknown_users == "provision")
-            siblings = Siblings(node, place.folder, place.number)
+            loop_delay = Histogram()
+            siblings = Siblings(
+                node, lambda: Meter(context, store, lanes, loop_delay).read(), place.folder, place.number
+            )
             app[CONTEXT] = context = Context(
                 config=config,
                 epoch=await duties.epoch(),
@@ -66,14 +96,19 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                 ),
                 sync=Sync(conversations),
                 typing=TypingIndicator(node.relay, node.hub),
+                push_devices=PushDevices(push_devices, push_guard, None if vapid is None else vapid.public_key),
+                dispatch=dispatch,
                 message_rates=Buckets(config.rate_messages),
             )
-            pulse = asyncio.create_task(pulse_forever(context), name="pulse")
+            tasks = [
+                asyncio.create_task(pulse_forever(context), name="pulse"),
+                asyncio.create_task(watch_loop_forever(loop_delay), name="loop watch"),
+            ]
             try:
                 async with siblings.answering():
                     yield
             finally:
-                await end([pulse])
+                await end(tasks)
 
 
 async def drain(app: web.Application) -> None:
@@ -97,6 +132,26 @@ async def drain(app: web.Application) -> None:
     # Their leases end without us; where we are the last node, nobody else would write it down.
     at = datetime.now(UTC)
     await context.node.attendance.leaving({device.user_id: at for device in devices})
+
+
+def _vapid(config: Config) -> Vapid | None:
+    """Raises SetupError."""
+    if not config.vapid_private_key:
+        return None
+    try:
+        return Vapid.of(config.vapid_private_key, config.vapid_subject)
+    except ValueError as error:
+        raise SetupError(f"MESSENGER_VAPID_PRIVATE_KEY and _SUBJECT: {error}") from None
+
+
+def _dispatch_settings(config: Config, vapid: Vapid | None, place: Place) -> DispatchSettings:
+    return DispatchSettings(
+        webhook_url=config.webhook_url,
+        webhook_secret=config.webhook_secret,
+        vapid=vapid,
+        attempts=config.notify_attempts,
+        counts=place.number == ALONE.number,
+    )
 
 
 def _node_settings(config: Config) -> NodeSettings:

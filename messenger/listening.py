@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from messenger.config import Config
 from messenger.errors import SetupError
+from messenger.transport.doorstep import Caller, Doorstep
 
 log = structlog.get_logger(__name__)
 
@@ -72,14 +73,13 @@ def make_room(config: Config) -> tuple[Config, int]:
 
 
 class Site(web.SockSite):
-    """Connections for an application, but for those that would take a descriptor of what the daemon itself needs.
+    """Connections for an application, but for those that would take a descriptor of what the daemon itself needs. `options`
+    are those of aiohttp's RequestHandler."""
 
-    Descriptors are numbered from the lowest that is free, so that the number tells how many there are.
-    """
-
-    def __init__(self, runner: web.AppRunner, sock: socket.socket, last: int) -> None:
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, doorstep: Doorstep, **options: Any) -> None:
         super().__init__(runner, sock, backlog=BACKLOG)
-        self._last = last
+        self._doorstep = doorstep
+        self._options = options
 
     async def start(self) -> None:
         await web.BaseSite.start(self)
@@ -87,24 +87,37 @@ class Site(web.SockSite):
         assert server is not None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Arrival(server, self._last), sock=self._sock, backlog=self._backlog
+            lambda: _Arrival(self._doorstep.admits, lambda: Caller(server, self._doorstep, **self._options)),
+            sock=self._sock,
+            backlog=self._backlog,
         )
 
 
 class _Arrival(asyncio.Protocol):
-    """A connection's first moment: it is cut, or handed on."""
+    """A connection up to its first bytes: it is cut, or handed on. Then nothing stands between the two any more."""
 
-    def __init__(self, server: web.Server, last: int) -> None:
-        self._server = server
-        self._last = last
+    def __init__(self, admits: Callable[[int], bool], become: Callable[[], Caller]) -> None:
+        self._admits = admits
+        self._become = become
+        self._caller: Caller | None = None
 
     def connection_made(self, transport: Any) -> None:
-        if transport.get_extra_info("socket").fileno() > self._last:
+        if not self._admits(transport.get_extra_info("socket").fileno()):
             transport.abort()
             return
-        protocol = self._server()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        self._caller = self._become()
+        self._caller.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        caller = self._caller
+        if caller is not None and caller.transport is not None:
+            caller.begins()
+            caller.transport.set_protocol(caller)
+            caller.data_received(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._caller is not None:
+            self._caller.connection_lost(error)
 
 
 def _bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -16,6 +17,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from messenger.config import Config
+from messenger.delivery.guard import Guard, Refused
+from messenger.delivery.vapid import Vapid
 from messenger.errors import SetupError
 from messenger.store.migrate import applied_by_app, missing
 from messenger.store.queries import query
@@ -24,6 +27,8 @@ from messenger.transport.keys import fetch
 
 # Clocks further apart make tokens and times look wrong.
 CLOCK_S = 5.0
+MIN_API_TOKEN_CHARS = 16
+_ALLOW = "private addresses and http:// need MESSENGER_PRIVATE_TARGETS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,26 @@ def require_settings(config: Config) -> None:
         )
     if config.jwt_public_key_file:
         _require_key(config)
+    _require_ways_out(config)
+
+
+def _require_ways_out(config: Config) -> None:
+    if config.webhook_url and not config.webhook_secret:
+        raise SetupError("MESSENGER_WEBHOOK_URL needs MESSENGER_WEBHOOK_SECRET, which its requests are signed with")
+    if config.webhook_url:
+        try:
+            Guard(config.private_targets).check(config.webhook_url)
+        except Refused as refused:
+            raise SetupError(f"MESSENGER_WEBHOOK_URL is refused ({refused}): {_ALLOW}") from None
+    if config.vapid_private_key and not config.vapid_subject:
+        raise SetupError(
+            "MESSENGER_VAPID_PRIVATE_KEY needs MESSENGER_VAPID_SUBJECT: mailto: or https: of whoever runs this"
+        )
+    if config.vapid_private_key:
+        try:
+            Vapid.of(config.vapid_private_key, config.vapid_subject)
+        except ValueError as error:
+            raise SetupError(f"MESSENGER_VAPID_PRIVATE_KEY with MESSENGER_VAPID_SUBJECT: {error}") from None
 
 
 def _require_key(config: Config) -> None:
@@ -98,7 +123,18 @@ async def examine(config: Config) -> list[Finding]:
     if config.auth == "off":
         findings.append(Finding("authentication", True, "off: for demo and tests only"))
     if config.jwt_jwks_url:
-        findings.append(await _key_set(config.jwt_jwks_url))
+        findings += [_encrypted(config.jwt_jwks_url), await _key_set(config.jwt_jwks_url)]
+    if config.api_token:
+        findings.append(
+            Finding(
+                "api token",
+                len(config.api_token) >= MIN_API_TOKEN_CHARS,
+                f"has {len(config.api_token)} characters",
+                f"it acts as anybody: make it {MIN_API_TOKEN_CHARS} random characters or more",
+            )
+        )
+    if config.webhook_url:
+        findings.append(await _webhook(config))
     if config.database_url:
         try:
             async with _connected(config.database_url) as connection:
@@ -114,6 +150,15 @@ async def examine(config: Config) -> list[Finding]:
     return findings
 
 
+def _encrypted(url: str) -> Finding:
+    parts = urlsplit(url)
+    ok = parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+    text = "fetched over https, or from this machine" if ok else "fetched over plain http"
+    return Finding(
+        "key set", ok, text, "whoever stands between could sign for anybody: use https in MESSENGER_JWT_JWKS_URL"
+    )
+
+
 async def _key_set(url: str) -> Finding:
     mend = "check MESSENGER_JWT_JWKS_URL and that it answers with a JSON Web Key Set"
     try:
@@ -124,6 +169,19 @@ async def _key_set(url: str) -> Finding:
     return Finding(
         "key set", found > 0, f"{found} usable keys" if found else "holds no public key for signatures", mend
     )
+
+
+async def _webhook(config: Config) -> Finding:
+    """Whether it may be reached; nothing is sent there."""
+    try:
+        await Guard(config.private_targets).look_up(config.webhook_url)
+    except Refused as refused:
+        return Finding("webhook", False, f"refused: {refused}", _ALLOW)
+    except OSError as error:
+        return Finding(
+            "webhook", False, f"the host is not found ({type(error).__name__})", "check MESSENGER_WEBHOOK_URL"
+        )
+    return Finding("webhook", True, "may be reached")
 
 
 @asynccontextmanager

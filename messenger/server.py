@@ -17,11 +17,21 @@ from messenger.config import Config
 from messenger.errors import SetupError, Unavailable
 from messenger.listening import Site, make_room
 from messenger.transport.context import ALONE, Place
+from messenger.transport.doorstep import Doorstep
 
 log = structlog.get_logger(__name__)
 
 # What is in flight over HTTP gets this long after the devices have gone.
 SHUTDOWN_S = 5.0
+# Longer than proxies keep theirs, so that it is not us who closes one just as a request comes. No access log of the library's:
+# our own lines tell each request, and it would print query tokens. A request's first line holds 500 ids of 16 digits. No body
+# is unpacked: also one that nobody reads would be, by whoever holds the event loop.
+CONNECTIONS: dict[str, Any] = {
+    "access_log": None,
+    "keepalive_timeout": 75,
+    "max_line_size": 16_384,
+    "auto_decompress": False,
+}
 
 
 def serve(
@@ -54,10 +64,11 @@ async def _serve(
         loop.add_reader(lifeline, part)
     config, last = make_room(config)
     app = make_app(config, place)
-    # Our own lines tell each request: the library's would print query tokens.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=75)
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+    doorstep = Doorstep(last)
+    sweeping = asyncio.create_task(doorstep.sweep_forever(), name="doorstep")
     try:
-        if not await _started(_start(runner, sockets, last), asked):
+        if not await _started(_start(runner, sockets, doorstep), asked):
             return
         on_ready()
         await asked.wait()
@@ -65,6 +76,7 @@ async def _serve(
         await lifecycle.drain(app)
     finally:
         await runner.cleanup()
+        await end([sweeping])
 
 
 async def _started(start: Coroutine[Any, Any, None], asked: asyncio.Event) -> bool:
@@ -79,11 +91,11 @@ async def _started(start: Coroutine[Any, Any, None], asked: asyncio.Event) -> bo
     return True
 
 
-async def _start(runner: web.AppRunner, sockets: Sequence[socket.socket], last: int) -> None:
+async def _start(runner: web.AppRunner, sockets: Sequence[socket.socket], doorstep: Doorstep) -> None:
     try:
         await runner.setup()
         for sock in sockets:
-            await Site(runner, sock, last).start()
+            await Site(runner, sock, doorstep, **CONNECTIONS).start()
     except Unavailable:
         raise SetupError("PostgreSQL does not answer at MESSENGER_DATABASE_URL") from None
     except OSError as error:

@@ -18,6 +18,7 @@ from tests.support.node import Cluster
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--workload-seed", type=int, help="repeat a random workload; else one by chance, which it prints")
     parser.addoption("--workload-steps", type=int, default=1000, help="how long the random workload is")
+    parser.addoption("--contract-examples", type=int, default=10, help="how much schemathesis asks of each operation")
     parser.addoption("--soak-minutes", type=float, help="how long the soak test churns; else ten seconds")
 
 

@@ -6,6 +6,7 @@ but its `alg`, and that only from the list.
 
 import hmac
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,10 +15,11 @@ import jwt
 from aiohttp import web
 
 from messenger.config import Config
-from messenger.domain.ids import MAX_USER_ID, UserId, parse_user_id
+from messenger.domain.ids import MAX_USER_ID, UserId
 from messenger.domain.user import Profile
 from messenger.errors import Forbidden, Unauthorized, UserNotFound
 from messenger.protocol.frames import PROTOCOL
+from messenger.protocol.schemas import PICTURE
 from messenger.service.users import Users
 from messenger.transport.keys import Keys
 
@@ -32,11 +34,13 @@ Claims: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose token it is, from when and until when it holds: seconds since 1970, None without a token of his own."""
+    """Whose token it is, from when and until when it holds: seconds since 1970, None without a token of his own. `by_host`:
+    the host application acts in his name."""
 
     user_id: UserId
     expires_at: float | None = None
     issued_at: int | None = None
+    by_host: bool = False
 
 
 class Authenticator:
@@ -72,28 +76,36 @@ class Authenticator:
         """Who opens a socket at `/ws/{named}`: the token's user, who must be the one that is named. Raises Unauthorized,
         Unavailable."""
         if self._is_off:
-            return await self._without_token(parse_user_id(named), "user_mismatch")
+            return await self._without_token(await self._users.named(named), "user_mismatch")
         identity = await self._identify(shown)
         if named != "me" and await self._users.named(named) != identity.user_id:
             raise Unauthorized("user_mismatch")
         return identity
 
     async def of_request(self, request: web.Request) -> Identity:
-        """Who asks over REST; the host application says on whose behalf. Raises Unauthorized, Forbidden, UserNotFound,
-        Unavailable."""
+        """On whose behalf a request is: a user's, or the one's whom the host application names. Raises Unauthorized, Forbidden,
+        UserNotFound, Unavailable."""
+        identity = await self.of_user_or_host(request)
+        if identity is None:
+            raise Forbidden("X-User-Id is missing: on whose behalf?")
+        return identity
+
+    async def of_user_or_host(self, request: web.Request) -> Identity | None:
+        """The same; None where the host application asks for itself. Raises Unauthorized, UserNotFound, Unavailable."""
+        named = _only(request, "X-User-Id")
         if self._is_off:
             # Without authentication somebody still has to say who he is.
-            return await self._without_token(parse_user_id(request.headers.get("X-User-Id", "")), "token_missing")
+            return await self._without_token(await self._users.named(named or ""), "token_missing")
         claims = await self._of_bearer(request)
         if not _is_service(claims):
             return await self._identify(claims)
-        if "X-User-Id" not in request.headers:
-            raise Forbidden("X-User-Id is missing: on whose behalf?")
-        user_id = await self._users.named(request.headers["X-User-Id"])
+        if named is None:
+            return None
+        user_id = await self._users.named(named)
         if user_id is None:
             raise UserNotFound
         await self._users.be(user_id)
-        return Identity(user_id)
+        return Identity(user_id, by_host=True)
 
     async def of_token(self, token: str) -> Identity:
         """Whose token it is. Raises Unauthorized, Unavailable."""
@@ -106,6 +118,8 @@ class Authenticator:
 
     async def _of_bearer(self, request: web.Request) -> Claims:
         token = _bearer_of(request)
+        if token is None:
+            raise Unauthorized("token_missing")
         if self._api_token and hmac.compare_digest(token.encode(errors="surrogateescape"), self._api_token):
             return {"scope": "service"}
         return await self._claims(token)
@@ -150,7 +164,7 @@ class Authenticator:
         issued_at = int(iat) if isinstance(iat, int | float) and 0 <= iat < 2**53 else 0
         profile = Profile(
             name=_profile_text(claims.get("name"), MAX_NAME_CHARS),
-            avatar_url=_profile_text(claims.get("picture"), MAX_URL_CHARS),
+            avatar_url=_picture(claims.get("picture")),
             issued_at=issued_at,
         )
         await self._users.arrive(user_id, profile)
@@ -170,19 +184,25 @@ def _is_service(claims: Claims) -> bool:
     return claims.get("scope") == "service"
 
 
-def _bearer_of(request: web.Request) -> str:
+def _only(request: web.Request, name: str) -> str | None:
+    """A header that may stand there once: of two, a proxy before us may have looked at the other. Raises Unauthorized."""
+    found = request.headers.getall(name, [])
+    if len(found) > 1:
+        raise Unauthorized("token_invalid")
+    return found[0] if found else None
+
+
+def _bearer_of(request: web.Request) -> str | None:
     """Raises Unauthorized."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthorized("token_missing")
-    return token.strip()
+    scheme, _, token = (_only(request, "Authorization") or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _token_of(request: web.Request) -> str:
     """The first token found: header, subprotocol, query. Raises Unauthorized."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    bearer = _bearer_of(request)
+    if bearer is not None:
+        return bearer
     offered = [item.strip() for item in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if PROTOCOL in offered:
         for item in offered:
@@ -200,6 +220,11 @@ def _expiry(claims: Claims) -> float:
     if isinstance(exp, bool) or not isinstance(exp, int | float) or not abs(exp) < math.inf:
         raise Unauthorized("token_invalid")
     return float(max(0, min(exp, LATEST_EXPIRY)))
+
+
+def _picture(value: Any) -> str | None:
+    address = _profile_text(value, MAX_URL_CHARS)
+    return address if address is not None and re.fullmatch(PICTURE, address) else None
 
 
 def _profile_text(value: Any, longest: int) -> str | None:

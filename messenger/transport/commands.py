@@ -1,4 +1,4 @@
-"""What a device may ask for: frame type → schema → use case. The table at the end is the router."""
+"""What a device may ask for: frame type → schema → use case → answer. The table at the end is the router."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ ATTEMPTS = 5
 
 
 async def subscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
+    """Hear typing, other people's receipts and their presence in a conversation too."""
     conversation_id, hub = command.conversation_id, context.node.hub
     if not await context.node.repair.brought_in(conversation_id, device.user_id):
         raise NotParticipant
@@ -45,6 +46,7 @@ async def subscribe(context: Context, device: Device, command: commands.OfConver
 
 
 async def unsubscribe(context: Context, device: Device, command: commands.OfConversation) -> Json:
+    """Hear of a conversation no more than everybody in it does: durable events."""
     feed = context.node.hub.feeds.get(command.conversation_id)
     if feed is not None:
         context.node.hub.unsubscribe(device, feed)
@@ -52,32 +54,50 @@ async def unsubscribe(context: Context, device: Device, command: commands.OfConv
 
 
 async def type_(context: Context, device: Device, command: commands.Typing) -> None:
+    """Say that one types (`typing`, `typing.start`), or no more (`typing.stop`, `is_typing` false). It counts for 5 s."""
     if not await context.node.repair.brought_in(command.conversation_id, device.user_id):
         raise NotParticipant
     context.typing.note(device, device.user_id, command.conversation_id, is_typing=command.is_typing)
 
 
 async def send(context: Context, device: Device, command: commands.Send) -> Json:
+    """Send a message. With a `client_id` it may be sent again until it is answered, and is stored once."""
     context.message_rates.take(device.user_id)
     return frames.sent(await context.messages.send(device.user_id, draft_of(command)))
 
 
 async def edit(context: Context, device: Device, command: commands.Edit) -> Json:
+    """Change what a message of one's own says."""
     assert command.message_id is not None
     message = await context.messages.edit(device.user_id, command.message_id, command.content)
     return frames.ack("message.edit", message.conversation_id, message.id, message.change)
 
 
 async def delete(context: Context, device: Device, command: commands.OfMessage) -> Json:
+    """Delete a message: one's own, or anybody's as an admin. Its place in the log stays, as a tombstone."""
     message = await context.messages.delete(device.user_id, command.message_id)
     return frames.ack("message.delete", message.conversation_id, message.id, message.change)
 
 
+async def add_reaction(context: Context, device: Device, command: commands.React) -> Json:
+    """React to a message with an emoji; the same one twice counts once."""
+    message = await context.messages.react(device.user_id, command.message_id, command.emoji, is_added=True)
+    return frames.ack("reaction.add", message.conversation_id, message.id, message.change)
+
+
+async def remove_reaction(context: Context, device: Device, command: commands.React) -> Json:
+    """Take a reaction of one's own back."""
+    message = await context.messages.react(device.user_id, command.message_id, command.emoji, is_added=False)
+    return frames.ack("reaction.remove", message.conversation_id, message.id, message.change)
+
+
 async def read(context: Context, device: Device, command: commands.OfMessage) -> Json:
+    """Read everything up to and including a message. It never moves backwards."""
     return frames.read_confirmed(await context.messages.read(device.user_id, command.message_id))
 
 
 async def history(context: Context, device: Device, command: commands.ReadHistory) -> Json:
+    """A page of messages: the latest, those below `before_seq`, those above `after_seq`, or those between both."""
     assert command.conversation_id is not None
     messages, more = await context.messages.history(
         device.user_id, command.conversation_id, command.before_seq, command.after_seq, command.limit
@@ -86,9 +106,12 @@ async def history(context: Context, device: Device, command: commands.ReadHistor
 
 
 async def sync(context: Context, device: Device, command: commands.Sync) -> Json:
-    caught = await _caught_up(context, device.user_id, command)
+    """Catch up: whatever changed above one's cursors. A conversation without a cursor begins with its newest page."""
+    return {"type": "sync", **caught_up(context, await _caught_up(context, device.user_id, command))}
+
+
+def caught_up(context: Context, caught: Caught) -> Json:
     return {
-        "type": "sync",
         "conversations": [frames.caught_up(item) for item in caught.conversations],
         "epoch": context.epoch,
         "more": caught.more,
@@ -110,9 +133,10 @@ async def _caught_up(context: Context, user_id: UserId, command: commands.Sync) 
 
 
 async def presence(context: Context, device: Device, command: commands.Presence) -> Json:
+    """Who of these is here, and from now on hear when they come and go."""
     # Somebody one shares nothing with is told as offline, and is not watched.
     visible = await context.users.visible(device.user_id, command.user_ids)
-    last_seen = {user.id: user.last_seen_at for user in visible}
+    last_seen = {user.id: user.last_seen_at for user in visible}  # none of who is apart, and he is watched as offline
     # Watch before asking who is online: a transition in between would vanish.
     context.node.hub.watches.watch(device, ASKED, last_seen)
     online = await context.node.attendance.online_of(device, last_seen)
@@ -124,22 +148,23 @@ async def presence(context: Context, device: Device, command: commands.Presence)
 
 async def presence_of(
     context: Context,
-    actor: UserId,
+    actor: UserId | None,
     wanted: Iterable[UserId],
     last_seen: Mapping[UserId, datetime | None],
     online: set[UserId],
 ) -> list[Json]:
-    """Who of these is online, and with how many devices oneself is; who is not in `last_seen` may not be seen."""
+    """Who of these is online, and with how many devices the actor is; who is not in `last_seen` may not be seen."""
     users: list[Json] = [
         {"user_id": user_id, "online": user_id in online, "last_seen_at": last_seen.get(user_id)} for user_id in wanted
     ]
     for told in users:
-        if told["user_id"] == actor:
+        if actor is not None and told["user_id"] == actor:
             told["devices"] = await context.node.presence.devices_of(actor)
     return users
 
 
 async def refresh(context: Context, device: Device, command: commands.Refresh) -> Json:
+    """Bring a new token of the same user before the old one ends."""
     if context.authenticator.is_off:
         return {"type": "auth.refreshed", "expires_at": None}
     identity = await context.authenticator.of_token(command.token)
@@ -150,6 +175,7 @@ async def refresh(context: Context, device: Device, command: commands.Refresh) -
 
 
 async def ping(_: Context, __: Device, ___: commands.Ping) -> Json:
+    """Whether the daemon is there."""
     return {"type": "pong", "timestamp": frames.now()}
 
 
@@ -170,25 +196,29 @@ def draft_of(command: commands.Send) -> Draft:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the router; the use case returns its direct answer, or nothing."""
+    """One line of the router; the use case returns its direct answer, of the type that is named (`protocol.events`), or nothing.
+    Its docstring is what /asyncapi.json says of it."""
 
     schema: Schema
     use_case: Callable[[Context, Device, Any], Awaitable[Json | None]]
+    answer: str | None
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "subscribe": Entry(schemas.OfConversation(), subscribe),
-    "unsubscribe": Entry(schemas.OfConversation(), unsubscribe),
-    "typing": Entry(schemas.Typing(), type_),
-    "typing.start": Entry(schemas.TypingStart(), type_),
-    "typing.stop": Entry(schemas.TypingStop(), type_),
-    "message.send": Entry(schemas.Send(), send),
-    "message.edit": Entry(schemas.Edit(), edit),
-    "message.delete": Entry(schemas.OfMessage(), delete),
-    "message.read": Entry(schemas.OfMessage(), read),
-    "history": Entry(schemas.ReadHistory(), history),
-    "sync": Entry(schemas.Sync(), sync),
-    "presence": Entry(schemas.Presence(), presence),
-    "auth.refresh": Entry(schemas.Refresh(), refresh),
-    "ping": Entry(schemas.Ping(), ping),
+    "subscribe": Entry(schemas.OfConversation(), subscribe, "subscribed"),
+    "unsubscribe": Entry(schemas.OfConversation(), unsubscribe, "unsubscribed"),
+    "typing": Entry(schemas.Typing(), type_, None),
+    "typing.start": Entry(schemas.TypingStart(), type_, None),
+    "typing.stop": Entry(schemas.TypingStop(), type_, None),
+    "message.send": Entry(schemas.Send(), send, "message.sent"),
+    "message.edit": Entry(schemas.Edit(), edit, "ack"),
+    "message.delete": Entry(schemas.OfMessage(), delete, "ack"),
+    "reaction.add": Entry(schemas.React(), add_reaction, "ack"),
+    "reaction.remove": Entry(schemas.React(), remove_reaction, "ack"),
+    "message.read": Entry(schemas.OfMessage(), read, "read.confirmed"),
+    "history": Entry(schemas.ReadHistory(), history, "history"),
+    "sync": Entry(schemas.Sync(), sync, "sync"),
+    "presence": Entry(schemas.Presence(), presence, "presence"),
+    "auth.refresh": Entry(schemas.Refresh(), refresh, "auth.refreshed"),
+    "ping": Entry(schemas.Ping(), ping, "pong"),
 }

@@ -1,11 +1,14 @@
 """What handlers reach: the use cases and the node, hung on the application under one typed key."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
 from messenger.config import Config
+from messenger.delivery.devices import PushDevices
+from messenger.delivery.dispatch import Dispatch
 from messenger.fanout.node import Node
 from messenger.gate import Gate
 from messenger.service.conversations import Conversations
@@ -37,7 +40,8 @@ ALONE = Place(None, 0)
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """One running daemon. `open_sockets` counts those too that have not said yet who they are."""
+    """One running daemon. `open_sockets` counts those too that have not said yet who they are; `frames` what clients said, by
+    type and result; `closes` how sockets ended, by code and reason; `requests` by method, route and status."""
 
     config: Config
     epoch: str
@@ -50,11 +54,16 @@ class Context:
     conversations: Conversations
     sync: Sync
     typing: TypingIndicator
+    push_devices: PushDevices
+    dispatch: Dispatch
     message_rates: Buckets
     devices: set[Device] = field(default_factory=set)
     entrance: Gate = field(default_factory=lambda: Gate(ENTRANCE_WIDTH, ENTRANCE_S))
     open_sockets: int = 0
     unknown_types: int = 0
+    frames: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    closes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    requests: Counter[tuple[str, ...]] = field(default_factory=Counter)
     is_draining: bool = False
 
 

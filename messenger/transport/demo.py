@@ -6,6 +6,7 @@ from importlib.resources.abc import Traversable
 from aiohttp import web
 
 from messenger.transport.context import context
+from messenger.transport.headers import POLICY, SECURITY_HEADERS
 from messenger.transport.rest import bodies
 
 # The people whom `messenger demo` makes.
@@ -16,10 +17,18 @@ CONTENT_TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
+# People's pictures lie wherever the host application keeps them. Nothing on the page turns text into elements or code, and a
+# browser that knows of Trusted Types sees to that.
+PAGE_POLICY = (
+    SECURITY_HEADERS[POLICY].replace("img-src 'self' data:;", "img-src 'self' data: https:;")
+    + "; require-trusted-types-for 'script'; trusted-types 'none'"
+)
 
 
 async def index(_: web.Request) -> web.Response:
-    return _file(files("messenger.demo") / "index.html")
+    page = _file(files("messenger.demo") / "index.html")
+    page.headers[POLICY] = PAGE_POLICY
+    return page
 
 
 async def static(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from messenger.domain.ids import UserId
 from messenger.protocol import frames
@@ -17,14 +17,29 @@ log = structlog.get_logger(__name__)
 
 # Given up where the close frame is not read within this time.
 FAREWELL_S = 5.0
+# Never sent: the other side was silent for too long, and nobody is there to read it (RFC 6455 §7.4.1).
+SILENT = Close(1006, "silent")
+# What the other side may say when it goes first; codes of its own are not told apart.
+_FAREWELLS = (1000, 1001, 1006)
 
 
 class Socket(web.WebSocketResponse):
-    """aiohttp's socket, which says why when it closes a frame that is too large."""
+    """aiohttp's socket, which says why when it closes a frame that is too large. `cause`: why we ended it, where we did."""
+
+    cause: Close | None = None
+
+    @property
+    def ending(self) -> tuple[str, str]:
+        """The close code and the reason, for counting: from a list of ours, whatever the other side said."""
+        if self.cause is not None:
+            return str(self.cause.code), self.cause.reason
+        return str(self.close_code) if self.close_code in _FAREWELLS else "other", "client"
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         if code == FRAME_TOO_LARGE.code and not message:
             message = FRAME_TOO_LARGE.reason.encode()
+        if code != WSCloseCode.OK and self.cause is None and not self.closed:  # that one answers the other side's
+            self.cause = Close(int(code), message.decode() or "malformed")
         return await super().close(code=code, message=message, drain=drain)
 
 
@@ -97,6 +112,7 @@ class Device:
 
     def abandon(self) -> None:
         """Cut the connection: nobody is there to say goodbye to."""
+        self._socket.cause = SILENT
         self._transport.abort()
 
     async def closed(self) -> None:

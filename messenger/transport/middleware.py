@@ -1,4 +1,4 @@
-"""What every request goes through: failures become problems, pages are fenced in, foreign pages are let in where allowed."""
+"""What every request goes through: failures become problems, and foreign pages are let in where allowed, and only there."""
 
 import secrets
 import time
@@ -8,9 +8,10 @@ from http import HTTPStatus
 import structlog
 from aiohttp import hdrs, web
 
-from messenger.errors import MessengerError
-from messenger.transport import origins, peer
-from messenger.transport.context import CONFIG
+from messenger.errors import Forbidden, InvalidJson, MessengerError
+from messenger.transport import headers, masks, origins, peer
+from messenger.transport.context import CONFIG, CONTEXT
+from messenger.transport.doorstep import Caller, Late
 from messenger.transport.problems import problem, problem_of_status
 
 log = structlog.get_logger(__name__)
@@ -18,21 +19,16 @@ access = structlog.get_logger("messenger.access")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
-        "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-}
 CORS_METHODS = "GET, POST, PUT, PATCH, DELETE"
 CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key"
+NOT_OURS = "With authentication off this host name is not served: list it in MESSENGER_ALLOWED_ORIGINS, or start with --insecure"
+# Which change nothing, and whose answers a page of another origin cannot read.
+SAFE_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
 @web.middleware
 async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line a request: the path without its query, which may hold a token."""
+    """One line a request, and one more in its count: the path without its query, which may hold a token."""
     began = time.monotonic()
     status: int | None = None  # a socket that was cut has none
     try:
@@ -40,14 +36,22 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
         status = response.status
         return response
     finally:
+        method = request.method if request.method in hdrs.METH_ALL else "other"
+        request.app[CONTEXT].requests[method, _route(request), str(status or "none")] += 1
         access.info(
             "request",
-            method=request.method,
-            path=request.path,
+            method=method,
+            path=masks.path_of(request),
             status=status,
             ms=round((time.monotonic() - began) * 1000, 1),
             peer=peer.address_of(request, request.app[CONFIG]),
         )
+
+
+def _route(request: web.Request) -> str:
+    """The template of the route that a request took, never its path."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
 
 
 @web.middleware
@@ -57,6 +61,11 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except MessengerError as error:
         return problem(error)
+    except (Late, web.RequestPayloadError) as error:
+        # The latter where its chunks are none.
+        response = problem_of_status(HTTPStatus.REQUEST_TIMEOUT) if isinstance(error, Late) else problem(InvalidJson())
+        response.force_close()  # where the next request begins, nobody could tell
+        return response
     except web.HTTPException as refusal:
         if refusal.status < 400:
             raise
@@ -67,26 +76,48 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
         )  # the client hung up in the middle of its request: nobody hears this
     except Exception:
         reference = secrets.token_hex(6)
-        log.exception("request failed", id=reference, path=request.path)
+        log.exception("request failed", id=reference, path=masks.path_of(request))
         return problem(MessengerError(f"Internal error ({reference})"))
 
 
 @web.middleware
 async def fence(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """CORS for the origins that are allowed, and for no others."""
+    """CORS for the origins that are allowed, and for no others; their pages change nothing, with whosever token. Credentials
+    are never allowed: there is no cookie to send."""
+    config = request.app[CONFIG]
     origin = request.headers.get(hdrs.ORIGIN)
-    allowed = origin is not None and origins.is_allowed(request, request.app[CONFIG])
-    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
-        response: web.StreamResponse = web.Response(status=204 if allowed else 403)
+    allowed = origin is not None and origins.is_allowed(request, config)
+    if not origins.is_ours(request, config):
+        response: web.StreamResponse = problem(Forbidden(NOT_OURS))
+    elif request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+        response = web.Response(status=204 if allowed else 403)
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = CORS_METHODS
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = CORS_HEADERS
+        # In whose name is said by a header only where no token says it; a host application is no page.
+        named = f"{CORS_HEADERS}, X-User-Id" if config.auth == "off" else CORS_HEADERS
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = named
         response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
+    elif origin is not None and not allowed and request.method not in SAFE_METHODS:
+        response = problem(Forbidden(origins.NOT_ALLOWED))
     else:
         response = await handler(request)
-    if not response.prepared:
-        response.headers.update(SECURITY_HEADERS)
-        # Always: a shared cache must not hand one origin's answer to another.
-        response.headers.add(hdrs.VARY, hdrs.ORIGIN)
-        if allowed and origin is not None:
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+    if allowed and origin is not None and not response.prepared:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
     return response
+
+
+@web.middleware
+async def keep_from_doorstep(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Who is being answered does not make way for others, and is not cut for the time that we take."""
+    caller = request.protocol
+    if not isinstance(caller, Caller):
+        return await handler(request)
+    caller.asks(request)
+    try:
+        return await handler(request)
+    finally:
+        caller.answered()
+
+
+async def guard(_: web.Request, response: web.StreamResponse) -> None:
+    """Before any answer goes out, a socket's handshake too."""
+    headers.guard(response)

@@ -29,12 +29,15 @@ STATUS: Mapping[str, int] = {
 }
 # What aiohttp itself refuses, as codes of ours.
 CODES: Mapping[int, str] = {
+    400: "invalid_json",
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
+    426: "upgrade_required",
     429: "rate_limited",
 }
 

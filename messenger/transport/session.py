@@ -41,37 +41,41 @@ class Session:
     async def hear(self, text: str | None) -> None:
         """One frame; None for a binary one."""
         ref: str | None = None
+        kind, result = "invalid", "ok"
         try:
             if text is None:
                 raise InvalidFrame("Frames must be text")
             frame = schemas.parse(text)
             ref = schemas.ref_of(frame)
+            named = schemas.type_of(frame)
+            entry = COMMANDS.get(named)
+            kind = "unknown" if entry is None else named
             # Behind the ref, which a refusal carries too.
             self._frames.take()
-            kind = schemas.type_of(frame)
-            entry = COMMANDS.get(kind)
             if entry is None:
-                self._unknown(kind, ref)
-                return
+                raise self._unknown(named)
             command = schemas.load(entry.schema, frame)
             answer = await entry.use_case(self._context, self._device, command)
         except MessengerError as error:
+            result = error.code
             if isinstance(error, BAD):
                 self._count_bad()
-            answer = frames.error(error)
+            answer = None if isinstance(error, UnknownType) and ref is None else frames.error(error)
         except Exception:
             # What nobody foresaw: its text stays here, under an id that the client can name.
+            result = MessengerError.code
             reference = secrets.token_hex(6)
             log.exception("frame failed", id=reference, user_id=self._device.user_id)
             answer = frames.error(MessengerError(f"Internal error ({reference})"))
+        self._context.frames[kind, result] += 1
         if answer is not None:
             await self._device.answer(answer if ref is None else answer | {"ref": ref})
 
-    def _unknown(self, kind: str, ref: str | None) -> None:
+    def _unknown(self, named: str) -> UnknownType:
         self._context.unknown_types += 1
-        log.info("unknown type", type=kind[:64], user_id=self._device.user_id)
-        if ref is not None:
-            raise UnknownType(f"Unknown type: {kind[:64]}")
+        # Not which: what stands there may be a password, or what somebody wrote, and looks like a type all the same.
+        log.info("unknown type", user_id=self._device.user_id)
+        return UnknownType(f"Unknown type: {named[:64]}")
 
     def _count_bad(self) -> None:
         now = asyncio.get_running_loop().time()

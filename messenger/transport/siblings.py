@@ -4,8 +4,9 @@ Each listens on a Unix socket in a folder that only its user may enter. Nothing 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +15,50 @@ import orjson
 from aiohttp import web
 
 from messenger.fanout.node import Node
+from messenger.metrics import Readings, added
 from messenger.protocol import frames
 
+# Measured by each worker, and no sum over them.
+ONLINE_USERS = "messenger_online_users"
+ACTIVE_CONVERSATIONS = "messenger_active_conversations"
 # A worker that does not answer so long is left out: it is about to be replaced.
 ASK_S = 2.0
 
 
-class Siblings:
-    """`folder`: where the workers' sockets lie, one named after each; None for a daemon of one process."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one worker counts."""
 
-    def __init__(self, node: Node, folder: Path | None, number: int) -> None:
+    users: frozenset[int]
+    conversations: frozenset[str]
+    connections: int
+    readings: Readings
+
+
+class Siblings:
+    """`folder`: where the workers' sockets lie, one named after each; None for a daemon of one process. `read`: what this one
+    measures."""
+
+    def __init__(self, node: Node, read: Callable[[], Readings], folder: Path | None, number: int) -> None:
         self._node = node
+        self._read = read
         self._folder = folder
         self._own = f"{number}.sock"
 
     async def figures(self) -> Mapping[str, int]:
         """What all workers count, each user and each conversation once."""
-        own = self._node.census()
-        users, conversations = set(own.users), set(map(str, own.conversations))
-        connections = own.connections
-        for told in await asyncio.gather(*map(self._ask, self._others())):
-            if told is not None:
-                users.update(told["users"])
-                conversations.update(told["conversations"])
-                connections += told["connections"]
-        return {
-            "online_users": len(users),
-            "total_connections": connections,
-            "active_conversations": len(conversations),
-        }
+        return self._node.figures() if self._folder is None else _figures(await self._everybody())
+
+    async def readings(self) -> Readings:
+        """What all workers measure: sums, but each user and each conversation once."""
+        if self._folder is None:
+            return self._read()
+        every = await self._everybody()
+        figures = _figures(every)
+        total = added(told.readings for told in every)
+        total[ONLINE_USERS] = {(): [figures["online_users"]]}
+        total[ACTIVE_CONVERSATIONS] = {(): [figures["active_conversations"]]}
+        return total
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
@@ -62,20 +78,68 @@ class Siblings:
         finally:
             await runner.cleanup()
 
-    def _others(self) -> list[Path]:
-        return [] if self._folder is None else [path for path in self._folder.glob("*.sock") if path.name != self._own]
+    async def _everybody(self) -> list[_Told]:
+        """What this worker counts, and each other one that answers."""
+        others = await asyncio.gather(*map(self._ask, self._others()))
+        return [self._told(), *(told for told in others if told is not None)]
 
-    async def _ask(self, path: Path) -> Any:
+    def _others(self) -> list[Path]:
+        assert self._folder is not None
+        return [path for path in self._folder.glob("*.sock") if path.name != self._own]
+
+    async def _ask(self, path: Path) -> _Told | None:
         try:
             async with (
                 aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
                 session.get("http://sibling/", timeout=aiohttp.ClientTimeout(total=ASK_S)) as response,
             ):
-                return orjson.loads(await response.read())
+                return _decode(orjson.loads(await response.read()))
         except (aiohttp.ClientError, OSError, ValueError):
             return None
 
     async def _answer(self, _: web.Request) -> web.Response:
+        return web.Response(body=_encode(self._told()), content_type="application/json")
+
+    def _told(self) -> _Told:
         own = self._node.census()
-        told = {"users": list(own.users), "conversations": list(own.conversations), "connections": own.connections}
-        return web.Response(body=frames.encode(told), content_type="application/json")
+        return _Told(
+            frozenset(own.users), frozenset(map(str, own.conversations)), own.connections, readings=self._read()
+        )
+
+
+def _figures(every: Iterable[_Told]) -> Mapping[str, int]:
+    users: set[int] = set()
+    conversations: set[str] = set()
+    connections = 0
+    for told in every:
+        users |= told.users
+        conversations |= told.conversations
+        connections += told.connections
+    return {
+        "online_users": len(users),
+        "total_connections": connections,
+        "active_conversations": len(conversations),
+    }
+
+
+def _encode(told: _Told) -> bytes:
+    return frames.encode(
+        {
+            "users": list(told.users),
+            "conversations": list(told.conversations),
+            "connections": told.connections,
+            "readings": {name: list(by_labels.items()) for name, by_labels in told.readings.items()},
+        }
+    )
+
+
+def _decode(told: Any) -> _Told:
+    return _Told(
+        frozenset(told["users"]),
+        frozenset(told["conversations"]),
+        told["connections"],
+        {
+            name: {tuple(labels): numbers for labels, numbers in by_labels}
+            for name, by_labels in told["readings"].items()
+        },
+    )

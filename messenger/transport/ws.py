@@ -4,17 +4,22 @@ import asyncio
 import logging
 import re
 import secrets
+from http import HTTPStatus
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType, hdrs, web
 
-from messenger.errors import MessengerError, Unauthorized
+from messenger.errors import Forbidden, MessengerError, Unauthorized
 from messenger.protocol import frames
-from messenger.transport import close, origins
+from messenger.protocol.fields import AnyUserId, Text
+from messenger.transport import close, masks, origins
 from messenger.transport.auth import Identity
 from messenger.transport.close import Close
 from messenger.transport.context import Context, context
 from messenger.transport.device import Device, Socket
+from messenger.transport.doorstep import Caller
+from messenger.transport.operation import operation
+from messenger.transport.problems import problem_of_status
 from messenger.transport.session import Session
 
 log = structlog.get_logger(__name__)
@@ -24,11 +29,20 @@ logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+@operation(
+    "Open a WebSocket",
+    who="socket",
+    path={"user_id": AnyUserId()},
+    query={"device": Text(shortest=1, longest=64)},
+    gives={101: None},
+    refuses=(Forbidden, HTTPStatus.UPGRADE_REQUIRED),
+)
 async def open_socket(request: web.Request) -> web.StreamResponse:
-    """One device's life."""
+    """One device's life. What is said there is told in /asyncapi.json; a token that is refused is told after the upgrade, by
+    close code 1008. 403 for a page of an origin that is not allowed, 426 without an upgrade."""
     here = context(request)
     if not origins.is_allowed(request, here.config):
-        raise web.HTTPForbidden(text="Origin not allowed")
+        raise Forbidden(origins.NOT_ALLOWED)
     socket = Socket(
         protocols=(frames.PROTOCOL,),
         autoping=False,
@@ -38,8 +52,12 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
         timeout=5,
     )
     if not socket.can_prepare(request).ok:
-        return web.Response(status=426, headers={"Upgrade": "websocket"}, text="Upgrade to WebSocket")
+        response = problem_of_status(HTTPStatus.UPGRADE_REQUIRED)
+        response.headers[hdrs.UPGRADE] = "websocket"
+        return response
     await socket.prepare(request)
+    if isinstance(request.protocol, Caller):
+        request.protocol.becomes_device()
     here.open_sockets += 1
     try:
         await _serve(request, here, socket)
@@ -47,10 +65,11 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
         log.debug("device vanished in the middle of an answer")
     except Exception:
         # An answer over HTTP, as for other requests, would be no frame.
-        log.exception("socket failed", path=request.path)
+        log.exception("socket failed", path=masks.path_of(request))
         await socket.close(code=close.OVERLOADED.code, message=close.OVERLOADED.reason.encode())
     finally:
         here.open_sockets -= 1
+        here.closes[socket.ending] += 1
     return socket
 
 

@@ -29,7 +29,7 @@ async def rests(node: Node, redis: BreakableRedis) -> None:
     """Nobody is here, and Redis knows of nobody."""
     await node.emptied()
     context, bus = node.context, node.context.node.bus
-    own = {bus.channels.presence, bus.channels.node(bus.node_id)}
+    own = {bus.channels.presence, bus.channels.profiles, bus.channels.node(bus.node_id)}
     async with asyncio.timeout(20):
         while {key for key in redis.held() if not key.startswith(("figures:", "presence:sweeper"))} != {
             "nodes",

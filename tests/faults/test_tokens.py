@@ -22,7 +22,7 @@ from tests.support.node import Cluster, Node
 from tests.support.people import Client, token
 from tests.support.reachable import SECRET
 
-ANN, BEN = 1, 2
+ANN, BEN, EVE = 1, 2, 3
 LATER = 4_000_000_000
 INVALID = (1008, "token_invalid")
 PROVIDER = {"jwt_secret": "", "jwt_algorithms": ()}
@@ -284,16 +284,16 @@ async def test_a_revocation_is_found_by_the_poll_after_one_that_failed(
     two = await cluster.node()
     there = await two.phone(ANN, iat=int(time.time()) - 5)
     duties, failed = two.context.duties, asyncio.Event()
-    revoked_since = duties.revoked_since
+    people_since = duties.people_since
 
     async def fails(since: int) -> Any:
-        found = await revoked_since(since)
-        if found and not failed.is_set():
+        found = await people_since(since)
+        if any(somebody.tokens_not_before for somebody in found) and not failed.is_set():
             failed.set()
             raise Unavailable
         return found
 
-    monkeypatch.setattr(duties, "revoked_since", fails)
+    monkeypatch.setattr(duties, "people_since", fails)
     redis.kill()
     await host(one).post(f"/users/{ANN}/revoke")
     assert await there.closed() == (1008, "revoked")
@@ -376,9 +376,18 @@ async def test_only_the_host_revokes(one: Node) -> None:
     assert (await one.nobody().ask("POST", path)).status == 401
     service = jwt.encode({"scope": "service", "exp": LATER}, SECRET, algorithm="HS256")
     assert (await host(one, service).ask("POST", path)).status == 200
-    for unknown in ("999", "nobody-of-ours", "0", "07"):
+    for unknown in ("nobody-of-ours", "0", "07"):
         answer = await host(one).ask("POST", f"/users/{unknown}/revoke")
         assert (answer.status, answer.body["code"]) == (404, "user_not_found")
+
+
+async def test_one_who_has_never_come_can_be_shut_out_before_he_does(cluster: Cluster, one: Node) -> None:
+    before = token(EVE, SECRET, iat=int(time.time()) - 60)
+    assert (await host(one).ask("POST", f"/users/{EVE}/revoke")).status == 200
+    assert await one.knock(bearer=before) == (1008, "revoked")
+    strict = await cluster.node(api_token="the host's own key", unknown_users="refuse")
+    answer = await host(strict).ask("POST", "/users/4242/revoke")
+    assert (answer.status, answer.body["code"]) == (404, "user_not_found")
 
 
 async def test_an_empty_api_token_is_nobodys(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ SECRETS = re.compile(
 
 TEXT = [None, 7, 1.5, True, [], {}, ["x"], {"x": 1}]
 NULLABLE_TEXT = TEXT[1:]
+EMOJI = [*TEXT, "", "x" * 33, "👍" * 33]
 UUID = [*TEXT, "", "x", "0", NOBODYS[:-1], NOBODYS + "0", NOBODYS.replace("-", ""), f"{{{NOBODYS}}}", f"{NOBODYS}\n"]
 UUID += [f" {NOBODYS}", f"urn:uuid:{NOBODYS}", NOBODYS.replace("0", "٠"), NOBODYS.replace("-", "\u2010"), "x" * 36]
 WHOLE = ["", "1", "x", 1.0, 1.5, True, False, [], {}, -1, 2**53, 2**63, 2**64, -(2**63), 10**30, 1e300]
@@ -59,6 +60,8 @@ FRAMES: dict[str, tuple[Frame, dict[str, list[Any]]]] = {
     ),
     "message.edit": ({"message_id": "HELLO", "content": "y"}, {"message_id": UUID, "content": TEXT}),
     "message.delete": ({"message_id": "HELLO"}, {"message_id": UUID}),
+    "reaction.add": ({"message_id": "HELLO", "emoji": "👍"}, {"message_id": UUID, "emoji": EMOJI}),
+    "reaction.remove": ({"message_id": "HELLO", "emoji": "👍"}, {"message_id": UUID, "emoji": EMOJI}),
     "message.read": ({"message_id": "HELLO"}, {"message_id": UUID}),
     "history": (
         {"conversation_id": "TEA"},
@@ -105,7 +108,8 @@ class Room:
         return await self.stage.oracle.fetchrow(
             """select (select count(*) from messenger.messages), (select count(*) from messenger.conversations),
             (select sum(last_change) from messenger.conversation_heads), (select count(*) from messenger.read_receipts),
-            (select count(*) from messenger.users), (select count(*) from messenger.conversation_participants)"""
+            (select count(*) from messenger.users), (select count(*) from messenger.conversation_participants),
+            (select count(*) from messenger.reactions)"""
         )
 
 
@@ -165,6 +169,8 @@ async def test_nul_and_lone_surrogates_are_refused_wherever_text_may_stand(room:
     ):
         await room.refused({**send, field: value}, "invalid_frame", field)
     await room.refused({**edit, "content": bad}, "invalid_frame", "content")
+    for type_ in ("reaction.add", "reaction.remove"):
+        await room.refused({**room.right(type_), "emoji": bad}, "invalid_frame", "emoji")
     await room.refused({"type": "auth.refresh", "token": bad}, "invalid_frame", "token")
     await room.refused({"type": bad}, "invalid_frame", "type")
     # Unknown fields are ignored, whatever they hold.

@@ -37,6 +37,8 @@ ANSWERS = {
     "message.send": "message.sent",
     "message.edit": "ack",
     "message.delete": "ack",
+    "reaction.add": "ack",
+    "reaction.remove": "ack",
     "message.read": "read.confirmed",
     "history": "history",
     "sync": "sync",
@@ -212,6 +214,7 @@ async def test_a_stranger_cannot_tell_what_is_hidden_from_what_is_not_there(stag
         {"type": "message.edit", "message_id": "ID", "content": "x"},
         {"type": "message.edit", "message_id": "ID", "content": ""},
         *({"type": kind, "message_id": "ID"} for kind in ("message.delete", "message.read")),
+        *({"type": kind, "message_id": "ID", "emoji": "👍"} for kind in ("reaction.add", "reaction.remove")),
         {"type": "sync", "cursors": {mine: 0, "ID": 0}},
     ]
     for frame in frames:
@@ -243,7 +246,12 @@ VALUES = st.recursive(
     max_leaves=10,
 )
 FIELDS = sorted({name for entry in COMMANDS.values() for name in entry.schema.fields} | {"ref", "unknown", "type"})
-RIGHT = {"conversation_id": st.just("TEA"), "message_id": st.just("HELLO"), "content": st.just("x")}
+RIGHT = {
+    "conversation_id": st.just("TEA"),
+    "message_id": st.just("HELLO"),
+    "content": st.just("x"),
+    "emoji": st.sampled_from("👍👎"),
+}
 
 
 @st.composite

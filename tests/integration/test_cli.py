@@ -87,6 +87,12 @@ async def test_an_unknown_setting_is_a_warning() -> None:
     ]
 
 
+async def test_a_demo_shows_its_figures_whatever_was_set() -> None:
+    """It has no tokens to ask for, and nobody who tries it said that it should have none."""
+    told = await messenger("demo", "--host", "0.0.0.0", stats_private="on")
+    assert in_one_line(told).endswith("is not loopback: anybody could be anybody; --insecure allows it")
+
+
 async def test_authentication_off_stays_at_home(settings: dict[str, str]) -> None:
     settings["auth"] = "off"
     for told in await asyncio.gather(
@@ -252,5 +258,5 @@ async def test_every_command_helps() -> None:
     for name, told in zip(commands, each, strict=True):
         assert (told.code, told.err) == (0, "")
         assert told.out.startswith(f"Usage: messenger {name} ")
-        assert "--env-file" in told.out
+        assert ("--env-file" in told.out) == (name != "vapid")  # which reads no setting
         assert f"\n  {name} " in whole.out

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.command import in_one_line, messenger, settings_of
 from tests.support.database import PASSWORD, Database
+from tests.support.node import Cluster
 
 OWN_ROLE = "connect as a login role of its own, with GRANT messenger_app TO it and nothing else"
 NOWHERE = "unix:///nowhere/redis.sock"
@@ -19,7 +20,13 @@ def settings(database: Database) -> dict[str, str]:
 
 async def test_migrate_tells_what_it_did_and_what_is_missing(empty_database: Database) -> None:
     url = {"migrate_database_url": empty_database.owner_url}
-    steps = ["0001 foundation", "0002 revocations", "0000 functions and policies"]
+    steps = [
+        "0001 foundation",
+        "0002 revocations",
+        "0003 people_and_reactions",
+        "0004 outbox",
+        "0000 functions and policies",
+    ]
     check = await messenger("migrate", "--check", **url)
     assert (check.code, check.out.splitlines(), check.err) == (1, [f"missing: {step}" for step in steps], "")
     first = await messenger("migrate", **url)
@@ -91,6 +98,17 @@ async def test_doctor_looks_at_the_rest_although_the_bus_is_silent(settings: dic
     assert {"ok    authentication: off: for demo and tests only", "ok    schema: up to date"} <= set(lines)
 
 
+async def test_doctor_finds_keys_that_strangers_could_guess_or_change(settings: dict[str, str]) -> None:
+    open_keys = {"jwt_secret": "", "jwt_jwks_url": "http://keys.invalid/jwks.json", "api_token": "guess-me"}
+    told = await messenger("doctor", **(settings | open_keys))
+    lines = told.out.splitlines()
+    assert told.code == 1
+    assert {"WRONG key set: fetched over plain http", "WRONG api token: has 8 characters"} <= set(lines)
+    assert "guess-me" not in told.out + told.err
+    told = await messenger("doctor", **(settings | {"api_token": "x" * 16}))
+    assert (told.code, "ok    api token: has 16 characters" in told.out.splitlines()) == (0, True)
+
+
 async def test_the_epoch_stays_until_it_is_renewed(database: Database) -> None:
     first = await messenger("epoch", database_url=database.app_url)
     renewed = await messenger("epoch", "--renew", migrate_database_url=database.owner_url)
@@ -98,6 +116,19 @@ async def test_the_epoch_stays_until_it_is_renewed(database: Database) -> None:
     assert (first.code, renewed.code, second.code) == (0, 0, 0)
     assert first.out != renewed.out == second.out
     assert len(second.out.strip()) == 12
+
+
+async def test_numbers_of_transactions_from_before_a_restore_are_no_longer_ahead(
+    database: Database, cluster: Cluster, oracle: asyncpg.Connection
+) -> None:
+    node = await cluster.node()
+    await node.client(1, name="Ann").group(2)
+    ahead = "(pg_current_xact_id()::text::bigint + 1000000)::text::xid8"
+    await oracle.execute(f"update messenger.conversation_heads set touched = {ahead}")
+    await oracle.execute(f"update messenger.users set touched = {ahead}, profile_in = {ahead}, revoked_in = {ahead}")
+    assert (await messenger("epoch", "--renew", migrate_database_url=database.owner_url)).code == 0
+    assert await oracle.fetchval("select bool_and(touched < pg_current_xact_id()) from messenger.conversation_heads")
+    assert await oracle.fetchval("select count(*) from messenger.users where touched is not null") == 0
 
 
 async def test_the_epoch_is_the_owners_to_renew(database: Database, empty_database: Database) -> None:

@@ -118,17 +118,19 @@ async def test_where_only_the_service_starts_nobody_else_does(cluster: Cluster) 
 
 async def test_the_list_says_exactly_this(stage: Stage, node: Node) -> None:
     ann, ben = stage.people(2)
-    client = node.client(ann)
+    client, picture = node.client(ann), "https://example.org/b.png"
     older, newer = await client.group(ben), await client.group(ben, title="Milk", history="joined")
-    said = await node.client(ben).send(older, "é", mentions=[ann], attachments=[{"url": "/a"}], metadata={"a": [1.5]})
+    bens = node.client(ben, name="Ben", picture=picture)
+    said = await bens.send(older, "é", mentions=[ann], attachments=[{"url": "/a"}], metadata={"a": [1.5]})
     everything = {"level": "all", "muted_until": None, "push_enabled": True, "email_enabled": False}
     await stage.oracle.execute(
         "insert into messenger.notification_settings values ($1, $2, 'mentions', '2030-01-01', false, true)", newer, ann
     )
     quiet = {"level": "mentions", "muted_until": "2030-01-01T00:00:00Z", "push_enabled": False, "email_enabled": True}
-    one = tea(ann, id=older, participant_count=2, last_seq=1, last_change=1)
+    people = [{"user_id": ben, "name": "Ben", "avatar_url": picture}]
+    one = tea(ann, id=older, participant_count=2, last_seq=1, last_change=1, people=people)
     one |= {"last_message": said, "last_read_seq": 0, "unread_count": 1, "notification": everything}
-    two = tea(ann, id=newer, title="Milk", history="joined", participant_count=2)
+    two = tea(ann, id=newer, title="Milk", history="joined", participant_count=2, people=people)
     two |= {"last_message": None, "last_read_seq": 0, "unread_count": 0, "notification": quiet}
     assert await client.get("/conversations") == (200, {"conversations": [one, two], "next_cursor": None})
     await client.post(f"/messages/{said['id']}/read")

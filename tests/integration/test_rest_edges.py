@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from tests.support import contract
 from tests.support.node import SECRET, Cluster, Node, Stage, node_of_stage, stage_with
 from tests.support.people import API, Answer, Client, Frame, forged, token
 
@@ -44,7 +45,9 @@ async def bare(node: Node, method: str, path: str, **options: Any) -> Answer:
     """A request as it stands, on nobody's behalf."""
     url = URL(node.origin + path, encoded=True)
     async with node.session.request(method, url, **options) as response:
-        return Answer(response.status, response.headers, await response.text())
+        answer = Answer(response.status, response.headers, await response.text())
+    contract.answered(method, url.raw_path, answer.status, answer.headers, answer.text)
+    return answer
 
 
 async def test_every_kind_of_refusal_is_a_problem(stage: Stage, node: Node) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from messenger.config import Rate
 from tests.support.node import Cluster, Node, Stage, node_of_stage, stage_with
-from tests.support.people import A_TIME, Client, Frame, Phone, entry
+from tests.support.people import A_TIME, Client, Frame, Phone, entry, notification
 
 stage = stage_with(max_content_chars=20)
 node = node_of_stage()
@@ -39,9 +39,12 @@ class Room:
         self.phones = phones
 
     async def heard(self, type_: str) -> Frame:
-        """The event that both phones have heard alike."""
+        """The event that both phones have heard alike; whom a new message is not from is notified of it."""
         told = await self.phones[0].hear(type_)
         assert await self.phones[1].hear(type_) == told
+        for phone in self.phones:
+            if type_ == "message.new" and phone.user_id != told["data"]["sender_id"]:
+                assert await phone.hear("notification") == notification(told, phone.user_id)
         return told
 
     async def said(self, who: Client, content: str = "Milk?") -> Frame:

@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import aiohttp
 
+from tests.support.boundaries import Boundaries
 from tests.support.people import Frame
 from tests.support.weather import Weather
 from tests.support.witness import Lost, Witness
@@ -22,6 +23,9 @@ PATIENCE_S = 20
 # Anybody may be late: he was removed, or the message deleted, a moment ago. And the database may be away for a moment.
 LATE = {"not_participant", "message_not_found", "forbidden", "user_not_found", "conflict", "unavailable"}
 LONG = "x" * 3500
+EMOJI = "👍🎉"
+# Wants to be told of everything, and to do with everybody; and nobody blocks him.
+PLAIN = 5
 
 Deed: TypeAlias = Coroutine[Any, Any, None]
 
@@ -34,6 +38,7 @@ class Said:
     conversation_id: str
     client_id: str
     content: str
+    mentions: list[int]
     times: int = 0
     firsts: int = 0
     entry: Frame | None = None
@@ -43,7 +48,8 @@ class Crowd:
     """`report(what)` is called for every answer that must not be; `stirred` is set whenever a device applied something.
 
     `away`: devices that hung up; the others come back by themselves. `acknowledged`: conversation, message and change of
-    everything that was. `who`: each participant's conversation, id and role, as far as is known.
+    everything that was. `who`: each participant's conversation, id and role; `directs`: the two of each direct conversation; as
+    far as is known.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Crowd:
         self.away: set[Witness] = set()
         self.acknowledged: list[tuple[str, str, int]] = []
         self.who: list[tuple[str, int, str]] = []
+        self.directs: dict[str, tuple[int, int]] = {}
         self._chance = chance
         self._weather = weather
         self._report = report
@@ -59,6 +66,7 @@ class Crowd:
         self._coming: set[Witness] = set()
         self._said: list[Said] = []
         self._numbers = itertools.count()
+        self.boundaries = Boundaries(chance, self._rest, [user_id for user_id in PEOPLE if user_id != PLAIN])
         self.devices = [self.device(user_id, f"u{user_id}.{number}") for user_id in PEOPLE for number in range(DEVICES)]
         self._deeds: dict[Callable[[], Deed | None], int] = {
             self.say: 30,
@@ -66,6 +74,7 @@ class Crowd:
             self.say_again: 6,
             self.edit: 10,
             self.delete: 5,
+            self.react: 18,
             self.read: 8,
             self.add: 6,
             self.remove: 3,
@@ -78,12 +87,16 @@ class Crowd:
             self.come_back: 8,
             self.catch_up: 3,
             self.subscribe: 2,
+            self.wish: 5,
+            self.block: 2,
+            self.unblock: 1,
             self.change_weather: 2,
         }
 
     def device(self, user_id: int, name: str) -> Witness:
         """One more device, which is nowhere yet."""
-        return Witness(user_id, name, self._chance.choice((3, 10, 200)), self._report, self._stirred)
+        limit = self._chance.choice((3, 10, 200))
+        return Witness(user_id, name, limit, self._report, self._stirred, wants_all=user_id == PLAIN)
 
     def choose(self) -> Deed | None:
         """Something to do; nothing where what was chosen is not possible just now."""
@@ -96,11 +109,11 @@ class Crowd:
         return [self._connect(device) for device in lost]
 
     def say(self) -> Deed | None:
-        return (place := self._somewhere()) and self._say(self._draft(*place), place[0])
+        return (place := self._somewhere()) and self._say(self._draft(place[0].user_id, place[1]), place[0])
 
     def say_twice_at_once(self) -> Deed | None:
         """As a client does that lost patience."""
-        return (place := self._somewhere()) and self._say_twice(self._draft(*place), place[0])
+        return (place := self._somewhere()) and self._say_twice(self._draft(place[0].user_id, place[1]), place[0])
 
     def say_again(self) -> Deed | None:
         return self._say(self._chance.choice(self._said), None) if self._said else None
@@ -108,10 +121,19 @@ class Crowd:
     async def _say_twice(self, said: Said, device: Witness) -> None:
         await asyncio.gather(self._say(said, device), self._say(said, None))
 
+    async def speak_everywhere(self) -> list[Frame]:
+        """Everybody says one thing more in each of his conversations; what was acknowledged."""
+        some = [
+            self._draft(user_id, conversation_id) for conversation_id, user_id, role in self.who if role != "observer"
+        ]
+        await asyncio.gather(*(self._say(said, None) for said in some))
+        return [said.entry for said in some if said.entry is not None]
+
     async def _say(self, said: Said, device: Witness | None) -> None:
         """By a device, or by REST on any node."""
         said.times += 1
-        request = {"content": said.content, "client_id": said.client_id}
+        apart = self._apart(said.conversation_id)
+        request = {"content": said.content, "client_id": said.client_id, "mentions": said.mentions}
         try:
             if device is not None and self._chance.random() < 0.7:
                 told = await device.ask("message.send", conversation_id=said.conversation_id, **request)
@@ -125,6 +147,8 @@ class Crowd:
         if entry is None:
             self._refused(told)
             return
+        if not duplicate and apart is not None and apart == self._apart(said.conversation_id):
+            self._report(f"{said} was stored though a block stands: {apart}")
         said.firsts += not duplicate
         if said.firsts > 1 or (duplicate and said.times == 1) or entry["client_id"] != said.client_id:
             self._report(f"{said} was answered with {told}")
@@ -143,21 +167,43 @@ class Crowd:
         place = self._somewhere()
         if place is None:
             return None
-        device, conversation_id = place
+        device = place[0]
         mine = [entry for entry in self._entries(place) if entry["sender_id"] == device.user_id]
         if not mine:
             return None
         message_id = self._chance.choice(mine)["id"]
-
-        async def by_device() -> None:
-            told = await device.ask(type_, message_id=message_id, **request)
-            if told["type"] == "ack":
-                self.acknowledged.append((conversation_id, message_id, told["change"]))
-            else:
-                self._refused(told)
-
         path = f"/messages/{message_id}"
-        return by_device() if self._chance.random() < 0.5 else self._order(method, path, device.user_id, request)
+        if self._chance.random() < 0.5:
+            return self._order(method, path, device.user_id, request)
+        return self._alter_by(place, type_, message_id, request)
+
+    def react(self) -> Deed | None:
+        """Anybody to what he holds; much of it a second time, or taken back."""
+        place = self._somewhere()
+        entries = self._entries(place) if place else []
+        if place is None or not entries:
+            return None
+        reacted = [(entry["id"], emoji) for entry in entries for emoji in entry["reactions"]]
+        if reacted and self._chance.random() < 0.5:
+            type_, (message_id, emoji) = "reaction.remove", self._chance.choice(reacted)
+        else:
+            type_, message_id, emoji = (
+                "reaction.add",
+                self._chance.choice(entries[-3:])["id"],
+                self._chance.choice(EMOJI),
+            )
+        return self._alter_by(place, type_, message_id, {"emoji": emoji})
+
+    async def _alter_by(self, place: tuple[Witness, str], type_: str, message_id: str, request: Frame) -> None:
+        device, conversation_id = place
+        apart = self._apart(conversation_id)
+        told = await device.ask(type_, message_id=message_id, **request)
+        if told["type"] == "ack":
+            if type_ == "message.edit" and apart is not None and apart == self._apart(conversation_id):
+                self._report(f"{device} edited {message_id} though a block stands: {apart}")
+            self.acknowledged.append((conversation_id, message_id, told["change"]))
+        else:
+            self._refused(told)
 
     def read(self) -> Deed | None:
         place = self._somewhere()
@@ -259,6 +305,19 @@ class Crowd:
 
         return subscribing()
 
+    def wish(self) -> Deed | None:
+        some = [(user_id, conversation_id) for conversation_id, user_id, _ in self.who if user_id != PLAIN]
+        return self._bound(self.boundaries.wish(*self._chance.choice(some))) if some else None
+
+    def block(self) -> Deed:
+        return self._bound(self.boundaries.block(sorted(self.directs.values())))
+
+    def unblock(self) -> Deed:
+        return self._bound(self.boundaries.unblock())
+
+    async def _bound(self, asking: Coroutine[Any, Any, Frame]) -> None:
+        self._refused(await asking)
+
     def change_weather(self) -> Deed:
         return self._weather.change()
 
@@ -281,7 +340,8 @@ class Crowd:
         if not devices:
             return None
         device = self._chance.choice(devices)
-        return device, self._chance.choice(sorted(device.logs))
+        directs = sorted(device.logs.keys() & self.directs.keys())
+        return device, self._chance.choice(directs if directs and self._chance.random() < 0.3 else sorted(device.logs))
 
     def _entries(self, place: tuple[Witness, str]) -> list[Frame]:
         """What may be altered or read there, as far as the device knows."""
@@ -293,10 +353,16 @@ class Crowd:
         admins = [(conversation_id, user_id) for conversation_id, user_id, role in self.who if role == "admin"]
         return self._chance.choice(admins) if admins else None
 
-    def _draft(self, device: Witness, conversation_id: str) -> Said:
+    def _apart(self, conversation_id: str) -> Hashable:
+        """A mark of the block that surely stands between the two of a direct conversation."""
+        pair = self.directs.get(conversation_id)
+        return pair and self.boundaries.between(pair)
+
+    def _draft(self, user_id: int, conversation_id: str) -> Said:
         number = next(self._numbers)
         content = LONG if self._chance.random() < 0.05 else f"said {number}"
-        said = Said(device.user_id, conversation_id, f"c{number}", content)
+        mentions = self._chance.sample(PEOPLE, self._chance.choice((0, 0, 1, 2)))
+        said = Said(user_id, conversation_id, f"c{number}", content, mentions)
         self._said.append(said)
         return said
 

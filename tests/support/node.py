@@ -5,6 +5,7 @@ import io
 import itertools
 import logging
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -14,12 +15,14 @@ import asyncpg
 import pytest
 import structlog
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from messenger import lifecycle, logs
 from messenger.app import make_app
 from messenger.config import Config, Rate
+from messenger.listening import Site, listen
+from messenger.server import CONNECTIONS
 from messenger.transport.context import CONTEXT, Context
+from messenger.transport.doorstep import Doorstep
 from tests.support.daemon import Daemon, daemon
 from tests.support.database import Database, Servers
 from tests.support.reachable import SECRET, Reachable
@@ -30,17 +33,29 @@ UNLIMITED = Rate(0, 1, 0)
 FREE: dict[str, Any] = {"rate_messages": UNLIMITED, "rate_frames": UNLIMITED}
 
 
-class Server(TestServer):
-    """Runs the application as messenger.server does: no access log of the library's, no handler cancelled."""
+class Server:
+    """Runs the application on a free port, as messenger.server does; only that nobody sweeps the doorstep."""
 
-    async def _make_runner(self, **_: Any) -> web.AppRunner:
-        return web.AppRunner(self.app, access_log=None, shutdown_timeout=5)
+    def __init__(self, app: web.Application) -> None:
+        self.app = app
+        self.doorstep = Doorstep(sys.maxsize)
+        self.host, self.port = "127.0.0.1", 0
+        self._runner = web.AppRunner(app, shutdown_timeout=5)
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        ((sock,),) = listen(self.host, 0)
+        self.port = sock.getsockname()[1]
+        await Site(self._runner, sock, self.doorstep, **CONNECTIONS).start()
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
 
 
 class Node(Reachable):
     """One running daemon in the test's own process."""
 
-    def __init__(self, server: TestServer, session: aiohttp.ClientSession, stack: AsyncExitStack) -> None:
+    def __init__(self, server: Server, session: aiohttp.ClientSession, stack: AsyncExitStack) -> None:
         super().__init__(f"http://{server.host}:{server.port}", session, stack)
         self.server = server
         self.context: Context = server.app[CONTEXT]
@@ -51,7 +66,7 @@ class Node(Reachable):
         async with asyncio.timeout(10):
             while node.hub.people or node.hub.feeds or len(node.hub.watches) or len(typing) or len(node.chores):
                 await asyncio.sleep(0.01)
-            while node.bus.subscribed != {node.bus.channels.presence}:
+            while node.bus.subscribed != {node.bus.channels.presence, node.bus.channels.profiles}:
                 await asyncio.sleep(0.01)
 
 
@@ -78,8 +93,8 @@ class Cluster:
     async def node_for_a_while(self, **settings: Any) -> AsyncIterator[Node]:
         server = Server(make_app(Config(**{**self._base, **QUICK, **settings})))
         async with AsyncExitStack() as stack:
-            await server.start_server()
             stack.push_async_callback(server.close)
+            await server.start()
             stack.push_async_callback(lifecycle.drain, server.app)
             session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
             yield Node(server, session, stack)

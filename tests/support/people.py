@@ -1,4 +1,4 @@
-"""People: tokens, REST calls and devices that listen."""
+"""People: tokens, REST calls and devices that listen. What they hear is held against the documents (`contract`)."""
 
 import asyncio
 import base64
@@ -12,6 +12,8 @@ from typing import Any
 
 import aiohttp
 import jwt
+
+from tests.support import contract
 
 API = "/api/v1/messenger"
 PATIENCE_S = 10
@@ -58,6 +60,20 @@ def entry(conversation_id: str, seq: int, sender_id: int, content: str | None, *
         "metadata": {},
         "client_id": None,
         **more,
+    }
+
+
+def notification(new: Frame, user_id: int) -> Frame:
+    """What goes right behind a `message.new` to somebody who wants to be told of it."""
+    data = new["data"]
+    return {
+        "type": "notification",
+        "conversation_id": new["conversation_id"],
+        "message_id": data["id"],
+        "seq": data["seq"],
+        "sender_id": data["sender_id"],
+        "mentioned": user_id in data["mentions"],
+        "timestamp": data["created_at"],
     }
 
 
@@ -123,7 +139,11 @@ class Client:
         headers = {**self._headers, **options.pop("headers", {})}
         url = self._origin + (path[1:] if path.startswith("//") else API + path)
         async with self._session.request(method, url, headers=headers, **options) as response:
-            return Answer(response.status, response.headers, await response.text())
+            answer = Answer(response.status, response.headers, await response.text())
+        path = response.url.raw_path
+        contract.answered(method, path, answer.status, answer.headers, answer.text)
+        contract.asked(method, path, answer.status, options.get("json"))
+        return answer
 
     async def call(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
         answer = await self.ask(method, path, json=body, **options)
@@ -173,7 +193,9 @@ class Phone:
         """Say something with a ref, and wait for its direct answer."""
         ref = f"r{len(self.frames)}-{time.monotonic_ns()}"
         await self.say(type_, ref=ref, **fields)
-        return await self.hear(ref=ref)
+        frame = await self.hear(ref=ref)
+        contract.replied({"type": type_, "ref": ref, **fields}, frame)
+        return frame
 
     async def answer(self, type_: str, **fields: Any) -> Frame:
         """The same, without the ref: for comparing whole frames."""
@@ -239,7 +261,9 @@ class Phone:
                 message = await self.socket.receive()
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self.frames.append(json.loads(message.data))
+                    contract.heard(self.frames[-1])
                 if message.type is aiohttp.WSMsgType.CLOSE:
+                    contract.closed(message.data, message.extra or "")
                     return message.data, message.extra or ""
                 if message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.ERROR):
                     return self.socket.close_code or 1006, ""
@@ -250,4 +274,5 @@ class Phone:
         frame: Frame = json.loads(message.data)
         self.frames.append(frame)
         self.largest = max(self.largest, len(message.data.encode()))
+        contract.heard(frame)
         return frame

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ import asyncpg
 from tests.support.database import Database
 
 # Ann made everything; Ben is a member; Cyd observes; Dee came late; Eve and Hal are strangers; Gus was removed.
+# Ann blocks Gus, and Hal blocks Ann.
 ANN, BEN, CYD, DEE, EVE, GUS, HAL = range(1, 8)
 UNKNOWN = 99
 NAMES = ("Ann", "Ben", "Cyd", "Dee", "Eve", "Gus", "Hal")
@@ -44,11 +46,22 @@ MARK = """
     values ($1, messenger.current_user_id(), $2, $3)
 """
 WISH = "insert into messenger.notification_settings (conversation_id, user_id, level) values ($1, $2, 'none')"
+BLOCK = "select messenger.block($1, true)"
+UNBLOCK = "delete from messenger.blocks where blocked_id = $1"
 READ = "select last_read_seq, unread_count, moved from messenger.mark_read($1, $2)"
+REACT = """
+    select moved, (message).seq, (message).change, (message).reactions from messenger.react($1, $2, true)
+"""
+TAKE_BACK = REACT.replace("true", "false")
 APPEND = """
     select item, outcome, (message).id, (message).seq, (message).change, (message).content, (message).mentions
     from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
+# The same, and whoever is away may have to be told.
+APPEND_AND_TELL = APPEND.replace("$11)", "$11, true)")
+PUT_OUT = "select messenger.put_out($1, $2)"
+DEVICE = "select id, endpoint, name, created_at from messenger.register_push_device($1, 'a public key', 'a secret', $2)"
+HAND_OUT = "select messenger.hand_out($1, true, $2, $3, $4, $5, $6)"
 # The SQLSTATEs of a refusal: by privilege or policy, and by messenger.fail.
 DENIED, FAILED = "42501", "MG001"
 
@@ -157,7 +170,20 @@ async def set_the_scene(database: Database) -> Scene:
         for reader, place in ((BEN, scene.tea), (BEN, scene.late), (EVE, scene.den)):
             await do(reader, READ, reader, scene.said[place][0])
             await do(reader, WISH, place, reader)
+        await do(EVE, REACT, scene.said[scene.den][0], "👍")
+        for who, other in ((ANN, GUS), (HAL, ANN)):
+            await do(who, BLOCK, other)
+        for owner in (BEN, EVE):
+            await do(owner, DEVICE, endpoint_of(owner), None)
+        told = scene.said[scene.tea][0]
+        await do(ANN, PUT_OUT, [scene.tea] * 2, scene.said[scene.tea][:2])
+        await do(ANN, HAND_OUT, [told], [told], [BEN], [True], [False], timedelta())
     return scene
+
+
+def endpoint_of(user_id: int) -> str:
+    """Where somebody's browser is told."""
+    return f"https://push.example.org/{NAMES[user_id - 1]}"
 
 
 async def refusal(

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -24,11 +24,17 @@ class Place:
 
 @dataclass(slots=True)
 class Truth:
-    """`entries`: every message of each conversation, as the wire has it, by id. `deleted`: conversations that are gone."""
+    """`entries`: every message of each conversation, as the wire has it, by id. `deleted`: conversations that are gone.
+    `wishes`: what somebody wants to be told of in one, and until when not; the defaults where there is none. `blocks`: who
+    blocks whom. `directs`: the two of each direct conversation.
+    """
 
     places: dict[int, dict[str, Place]] = field(default_factory=lambda: defaultdict(dict))
     entries: dict[str, dict[str, Frame]] = field(default_factory=lambda: defaultdict(dict))
     deleted: set[str] = field(default_factory=set)
+    wishes: dict[Hashable, tuple[str, str | None]] = field(default_factory=dict)
+    blocks: set[tuple[int, int]] = field(default_factory=set)
+    directs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     async def read(cls, oracle: asyncpg.Connection) -> Self:
@@ -45,9 +51,25 @@ class Truth:
             heads = await oracle.fetch(
                 "select conversation_id, last_seq, last_change from messenger.conversation_heads"
             )
+            reactions = await oracle.fetch(REACTIONS)
+            for row in await oracle.fetch("select * from messenger.notification_settings"):
+                wish = row["level"], row["muted_until"] and time(row["muted_until"])
+                truth.wishes[row["user_id"], str(row["conversation_id"])] = wish
+            truth.blocks = set(map(tuple, await oracle.fetch("select user_id, blocked_id from messenger.blocks")))
+            rows = await oracle.fetch("select id, direct_low, direct_high from messenger.conversations")
+            truth.directs = {str(row["id"]): tuple(row)[1:] for row in rows if row["direct_low"] is not None}
+        truth._hold_to_reactions(reactions)
         for head in heads:
             truth._hold_to_numbers(str(head["conversation_id"]), head["last_seq"], head["last_change"])
         return truth
+
+    def _hold_to_reactions(self, rows: list[asyncpg.Record]) -> None:
+        """What is counted beside a message is what people said of it."""
+        said: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in rows:
+            said[str(row["message_id"])][row["emoji"]] = row["count"]
+        counted = {id_: entry["reactions"] for entries in self.entries.values() for id_, entry in entries.items()}
+        assert {id_: counts for id_, counts in counted.items() if counts} == said
 
     def _hold_to_numbers(self, conversation_id: str, last_seq: int, last_change: int) -> None:
         if conversation_id in self.deleted:
@@ -80,6 +102,18 @@ class Truth:
             for id_ in due.keys() | held.keys():
                 if due.get(id_) != held.get(id_):
                     yield f"{device} in {conversation_id}: {difference(held.get(id_), due.get(id_))}"
+
+    def are_apart(self, one: int, other: int) -> bool:
+        return not self.blocks.isdisjoint({(one, other), (other, one)})
+
+    def wants(self, user_id: int, entry: Frame) -> bool:
+        """Whether somebody is to be notified of a message that is new."""
+        level, muted_until = self.wishes.get((user_id, entry["conversation_id"]), ("all", None))
+        if user_id == entry["sender_id"] or self.are_apart(user_id, entry["sender_id"]):
+            return False
+        if muted_until is not None and muted_until > "2020":  # none lies near today
+            return False
+        return level == "all" or (level == "mentions" and user_id in entry["mentions"])
 
     def trespasses(self, device: Witness) -> Iterator[str]:
         """Whatever a device heard of a conversation while its user was not in it."""
@@ -126,6 +160,8 @@ PLACES = """
     left join messenger.read_receipts r on r.conversation_id = p.conversation_id and r.user_id = p.user_id
 """
 
+REACTIONS = "select message_id, emoji, count(*) from messenger.reactions group by 1, 2"
+
 
 def entry_of(row: Mapping[str, Any]) -> Frame:
     """A row as protocol.md §6 has it."""
@@ -134,8 +170,7 @@ def entry_of(row: Mapping[str, Any]) -> Frame:
         **{name: row[name] for name in names},
         **{name: row[name] and str(row[name]) for name in ("id", "conversation_id", "reply_to")},
         **{name: row[name] and time(row[name]) for name in ("created_at", "edited_at", "deleted_at")},
-        **{name: json.loads(row[name]) for name in ("attachments", "metadata")},
-        "reactions": {},
+        **{name: json.loads(row[name]) for name in ("attachments", "metadata", "reactions")},
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.support.people import Frame, token
+from tests.support.people import Frame, notification, token
 from tests.support.reachable import SECRET, Reachable
 
 PATIENCE_S = 20
@@ -51,11 +51,19 @@ class Witness:
     """`report(what)` is called for everything that must not be, `stirred` is set whenever something was applied.
 
     `heard`: conversation and change of every durable event so far. `counts`: `last_read_seq` and `unread_count` of each
-    conversation that `sync` spoke of last.
+    conversation that `sync` spoke of last. `notified`: the messages of which it was notified. `wants_all`: its user wants to
+    be told of everything, and no block stands between him and anybody.
     """
 
     def __init__(
-        self, user_id: int, name: str, limit: int, report: Callable[[str], None], stirred: asyncio.Event
+        self,
+        user_id: int,
+        name: str,
+        limit: int,
+        report: Callable[[str], None],
+        stirred: asyncio.Event,
+        *,
+        wants_all: bool,
     ) -> None:
         self.user_id = user_id
         self.name = name
@@ -63,6 +71,10 @@ class Witness:
         self.logs: dict[str, Log] = {}
         self.heard: list[tuple[str, int]] = []
         self.counts: dict[str, tuple[int, int]] = {}
+        self.notified: set[str] = set()
+        self.wants_all = wants_all
+        # How often it came in.
+        self.comings = 0
         # What came, and about which conversations; None for what happened to the connection.
         self.journal: deque[tuple[set[str] | None, str]] = deque(maxlen=MOST_REMEMBERED)
         self.epoch = ""
@@ -77,6 +89,8 @@ class Witness:
         self._ahead: list[Frame] | None = None
         # The last change that came on this connection, of each conversation.
         self._told: dict[str, int] = {}
+        # The new message that came last, where a notification of it may follow.
+        self._new: Frame | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -93,7 +107,8 @@ class Witness:
     async def connect(self, node: Reachable) -> None:
         """Come in, and catch up from the cursors that are held. Raises Lost."""
         bearer = {"Authorization": f"Bearer {token(self.user_id, SECRET)}"}
-        self._told, self._ahead = {}, []
+        self._told, self._ahead, self._new = {}, [], None
+        self.comings += 1
         self.journal.append((None, f"connects to {node.origin}"))
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -178,6 +193,7 @@ class Witness:
     def _hear(self, frame: Frame, size: int) -> None:
         if size > MOST_BYTES:
             self._broken(f"{frame['type']} of {size} bytes")
+        self._hold_to_notifications(frame)
         if "ref" in frame:
             self._remember(frame)
             answer = self._answers.get(frame["ref"])
@@ -197,6 +213,18 @@ class Witness:
             else:
                 self._apply(frame)
             self._stirred.set()
+
+    def _hold_to_notifications(self, frame: Frame) -> None:
+        """One stands right behind the new message of another that it tells of, and nowhere else."""
+        new, self._new = self._new, None
+        if frame["type"] == "message.new" and frame["data"]["sender_id"] != self.user_id:
+            self._new = frame
+        if frame["type"] == "notification":
+            self.notified.add(frame["message_id"])
+            if new is None or frame != notification(new, self.user_id):
+                self._broken(f"notified behind {new and shown(new)}: {frame}")
+        elif new is not None and self.wants_all:
+            self._broken(f"not notified of {shown(new)}, but told {shown(frame)}")
 
     def _hold_to_order(self, frame: Frame) -> None:
         """What one connection brings is in itself without a hole and without a repeat."""

@@ -38,9 +38,11 @@ class Workload:
             if self._chance.random() < 0.5:
                 await self._weather.clear_up()
             await self.prove()
+            await self._prove_notified()
         await self._weather.clear_up()
         self._crowd.away.clear()
         await self.prove()
+        await self._prove_notified()
         await self._prove_fresh()
         await asyncio.gather(*(device.hang_up() for device in self._crowd.devices))
 
@@ -58,13 +60,17 @@ class Workload:
         async with asyncio.TaskGroup() as group:
             for _ in range(steps):
                 self._fetch_the_lost(group)
-                self._crowd.who = [tuple(row) for row in await self._oracle.fetch(WHO)]
+                await self._look_around()
                 deed = self._crowd.choose()
                 if deed is not None:
                     await at_once.acquire()
                     group.create_task(do(deed))
                 if self.broken:
                     break
+
+    async def _look_around(self) -> None:
+        self._crowd.who = [tuple(row) for row in await self._oracle.fetch(WHO)]
+        self._crowd.directs = {row["id"]: tuple(row)[1:] for row in await self._oracle.fetch(DIRECTS)}
 
     async def prove(self) -> None:
         """Wait until everybody who is connected holds what the tables say. Raises AssertionError."""
@@ -85,8 +91,47 @@ class Workload:
             for device in self._crowd.devices:
                 self.broken += truth.trespasses(device)
                 device.heard.clear()
-            self.broken += self._unkept(truth)
+            self.broken += [*self._unkept(truth), *self._crowd.boundaries.against(truth)]
         assert not self.broken, await self._report()
+
+    async def _prove_notified(self) -> None:
+        """Whoever wants to be told of what is said is notified, and nobody else: as soon as the nodes go by what the tables
+        say. Raises AssertionError."""
+        differences: list[str] = []
+        try:
+            async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
+                while not self.broken:
+                    self._fetch_the_lost(group)
+                    differences = await self._falsely_notified()
+                    if not differences:
+                        break
+                    await self._stirs()
+        except TimeoutError:
+            self.broken += differences or ["nothing was said"]
+        assert not self.broken, await self._report()
+
+    async def _falsely_notified(self) -> list[str]:
+        await self._look_around()
+        there = {device: device.comings for device in self._crowd.devices if device.is_in_step}
+        said = await self._crowd.speak_everywhere()
+        await self.prove()
+        truth = await Truth.read(self._oracle)
+        differences = []
+        for device, comings in there.items():
+            try:
+                await device.ask("ping")  # whatever stands behind what it holds has come by then
+            except Lost:
+                continue
+            places = truth.places[device.user_id]
+            due = {
+                entry["id"]
+                for entry in said
+                if entry["conversation_id"] in places and truth.wants(device.user_id, entry)
+            }
+            told = device.notified & {entry["id"] for entry in said}
+            if told != due and device.comings == comings:
+                differences.append(f"{device} was notified of {sorted(told)}, and not of {sorted(due)}")
+        return differences
 
     def _fetch_the_lost(self, group: asyncio.TaskGroup) -> None:
         for deed in self._crowd.lost():
@@ -171,4 +216,5 @@ def _from(log: Log, floor: int) -> dict[str, Frame]:
     return {id_: entry for id_, entry in log.entries.items() if entry["seq"] >= floor}
 
 
+DIRECTS = "select id::text, direct_low, direct_high from messenger.conversations where direct_low is not null"
 WHO = "select conversation_id::text, user_id, role from messenger.conversation_participants order by 1, 2"

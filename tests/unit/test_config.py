@@ -11,6 +11,7 @@ from messenger.config import FOREIGN, Config, Rate, parse_bool, parse_rate
 from messenger.errors import SetupError
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
+VAPID = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94"
 
 # Name (without MESSENGER_), text, field and value: every setting, at every form of its own.
 READ: list[tuple[str, str, str, Any]] = [
@@ -48,6 +49,21 @@ READ: list[tuple[str, str, str, Any]] = [
     ("WHO_STARTS", "service", "who_starts", "service"),
     ("ALLOWED_ORIGINS", "https://a.example, http://b:8080", "allowed_origins", ("https://a.example", "http://b:8080")),
     ("ALLOWED_ORIGINS", "*", "allowed_origins", ("*",)),
+    ("ALLOWED_ORIGINS", "HTTPS://A.example:443,http://a:80", "allowed_origins", ("https://a.example", "http://a")),
+    ("ALLOWED_ORIGINS", "http://a:443,https://a:80", "allowed_origins", ("http://a:443", "https://a:80")),
+    ("ALLOWED_ORIGINS", "http://[::1]:80, http://[::80]", "allowed_origins", ("http://[::1]", "http://[::80]")),
+    (
+        "ALLOWED_ORIGINS",
+        "capacitor://localhost,tauri://localhost",
+        "allowed_origins",
+        ("capacitor://localhost", "tauri://localhost"),
+    ),
+    (
+        "ALLOWED_ORIGINS",
+        "chrome-extension://ab, web+x.y-1://h",
+        "allowed_origins",
+        ("chrome-extension://ab", "web+x.y-1://h"),
+    ),
     ("TRUSTED_PROXIES", "10.0.0.0/8, ::1,192.0.2.1", "trusted_proxies", ("10.0.0.0/8", "::1", "192.0.2.1")),
     ("MAX_FRAME_BYTES", "1024", "max_frame_bytes", 1024),
     ("MAX_CONTENT_CHARS", "1", "max_content_chars", 1),
@@ -62,6 +78,19 @@ READ: list[tuple[str, str, str, Any]] = [
     ("PRESENCE_GRACE_S", "0", "presence_grace_s", 0.0),
     ("DRAIN_S", "0", "drain_s", 0.0),
     ("CATCH_UP_S", "0.05", "catch_up_s", 0.05),
+    ("WEBHOOK_URL", "https://app.example/hook?key=1", "webhook_url", "https://app.example/hook?key=1"),
+    ("WEBHOOK_URL", "http://app:8080/hook", "webhook_url", "http://app:8080/hook"),
+    ("WEBHOOK_SECRET", SECRET, "webhook_secret", SECRET),
+    ("VAPID_PRIVATE_KEY", VAPID, "vapid_private_key", VAPID),
+    ("VAPID_PRIVATE_KEY", f"{VAPID}=", "vapid_private_key", f"{VAPID}="),
+    ("VAPID_SUBJECT", "mailto:ann@mail.example.org", "vapid_subject", "mailto:ann@mail.example.org"),
+    ("VAPID_SUBJECT", "https://example.org/", "vapid_subject", "https://example.org"),
+    ("PRIVATE_TARGETS", "10.0.0.0/8, 127.0.0.1,fd00::/8", "private_targets", ("10.0.0.0/8", "127.0.0.1", "fd00::/8")),
+    ("PRIVATE_PUSH_TARGETS", "10.9.0.0/16", "private_push_targets", ("10.9.0.0/16",)),
+    ("NOTIFY_ATTEMPTS", "1", "notify_attempts", 1),
+    ("NOTIFY_ATTEMPTS", "20", "notify_attempts", 20),
+    ("STATS_PRIVATE", "on", "stats_private", True),
+    ("INSECURE", "on", "insecure", True),
     ("DEMO", "on", "demo", True),
     ("DEMO", "0", "demo", False),
     ("LOG_FORMAT", "json", "log_format", "json"),
@@ -82,6 +111,10 @@ BAD = [
     ("WHO_STARTS", "nobody", "must be one of anyone, service"),
     ("ALLOWED_ORIGINS", "https://a/, b", "names 'https://a/', which is no origin such as https://chat.example.org"),
     ("ALLOWED_ORIGINS", "null", "names 'null', which is no origin such as https://chat.example.org"),
+    *(
+        ("ALLOWED_ORIGINS", odd, f"names {odd!r}, which is no origin such as https://chat.example.org")
+        for odd in ("1x://a", "://a", "a.example", "https://", "file:///", "https://ann@a", "x_y://a", "NULL")
+    ),
     ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "names 'proxy', which is no address or network"),
     ("MAX_FRAME_BYTES", "1023", "must be a whole number of at least 1024"),
     ("MAX_CONTENT_CHARS", "0", "must be a whole number of at least 1"),
@@ -101,6 +134,21 @@ BAD = [
     ("DRAIN_S", "inf", "must be a number of seconds of at least 0"),
     ("CATCH_UP_S", "0", "must be a number of seconds of at least 0.05"),
     ("JWT_JWKS_URL", "file:///etc/keys.json", "must begin with https:// or http://"),
+    ("WEBHOOK_URL", "ftp://app.example/hook", "must begin with https:// or http://"),
+    ("WEBHOOK_SECRET", "x" * 31, "must have 32 bytes or more"),
+    ("VAPID_PRIVATE_KEY", "x" * 42, "is no key such as messenger vapid makes: 43 characters of base64url"),
+    ("VAPID_PRIVATE_KEY", "x" * 42 + "+", "is no key such as messenger vapid makes: 43 characters of base64url"),
+    ("VAPID_SUBJECT", "ann@example.org", "must be mailto: with an address, or https:// with a host"),
+    ("VAPID_SUBJECT", "mailto:ann", "must be mailto: with an address, or https:// with a host"),
+    ("VAPID_SUBJECT", "http://example.org", "must be mailto: with an address, or https:// with a host"),
+    ("VAPID_SUBJECT", "https://example.org/ann", "must be mailto: with an address, or https:// with a host"),
+    ("PRIVATE_TARGETS", "10.0.0.0/8, localhost", "names 'localhost', which is no address or network"),
+    ("PRIVATE_TARGETS", "10.0.0.0/33", "names '10.0.0.0/33', which is no address or network"),
+    ("PRIVATE_PUSH_TARGETS", "push.example.org", "names 'push.example.org', which is no address or network"),
+    ("NOTIFY_ATTEMPTS", "0", "must be a whole number of at least 1"),
+    ("NOTIFY_ATTEMPTS", "21", "must be at most 20"),
+    ("STATS_PRIVATE", "maybe", "must be on or off"),
+    ("INSECURE", "please", "must be on or off"),
     ("DEMO", "yes", "must be on or off"),
     ("LOG_FORMAT", "xml", "must be one of console, json"),
     ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR"),
@@ -116,6 +164,7 @@ UNREADABLE = [
     ("MIGRATE_DATABASE_URL", f"postgresql://u:{PASSWORD}@h:1:2/db"),
     ("REDIS_URL", f"redis://:{PASSWORD}/x@h/0"),
     ("REDIS_URL", f"redis://:{PASSWORD}@h:123456/0"),
+    ("WEBHOOK_URL", f"https://u:{PASSWORD}/x@h/hook"),
 ]
 
 
@@ -169,6 +218,15 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "presence_grace_s": 2,
         "drain_s": 10,
         "catch_up_s": 3,
+        "webhook_url": "",
+        "webhook_secret": "",
+        "vapid_private_key": "",
+        "vapid_subject": "",
+        "private_targets": (),
+        "private_push_targets": (),
+        "notify_attempts": 8,
+        "stats_private": False,
+        "insecure": False,
         "demo": False,
         "log_format": "",
         "log_level": "INFO",
@@ -246,6 +304,20 @@ def test_algorithms_are_of_the_keys_family(environ: dict[str, str], odd: str) ->
 )
 def test_algorithms_follow_from_the_key(environ: dict[str, str], algorithms: tuple[str, ...]) -> None:
     assert read(environ).algorithms == algorithms
+
+
+def test_somebody_is_told_where_a_way_is_configured() -> None:
+    assert not read({"VAPID_SUBJECT": "https://example.org", "WEBHOOK_SECRET": SECRET}).notifies
+    assert read({"WEBHOOK_URL": "https://app.example/hook"}).notifies
+    assert read({"VAPID_PRIVATE_KEY": VAPID}).notifies
+
+
+def test_private_figures_need_somebody_who_looks_at_tokens() -> None:
+    private = {"STATS_PRIVATE": "on", "API_TOKEN": "the host's own key"}
+    assert read(private).stats_private
+    assert problems({**private, "AUTH": "off"}) == [
+        "MESSENGER_STATS_PRIVATE is on, and MESSENGER_AUTH is off: then no token is asked for"
+    ]
 
 
 def test_a_secret_is_measured_in_bytes() -> None:

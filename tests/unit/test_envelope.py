@@ -8,9 +8,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from messenger.domain.ids import MAX_USER_ID, ConversationId, UserId
+from messenger.domain.ids import MAX_USER_ID, ConversationId, MessageId, UserId
 from messenger.protocol import envelope
-from messenger.protocol.envelope import Change, Deleted, Envelope, Joined, Move, Personal, Revoked, Signal
+from messenger.protocol.envelope import (
+    Change,
+    Deleted,
+    Envelope,
+    Joined,
+    Move,
+    News,
+    Personal,
+    Preferred,
+    Profiled,
+    Revoked,
+    Signal,
+)
 
 # A busy machine is no failure.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,29 +32,46 @@ BODY = b'{"type":"message.new","change":2}'
 user_ids = st.builds(UserId, st.integers(1, MAX_USER_ID))
 roles = st.sampled_from(["admin", "member", "observer"])
 moves = st.builds(Move, st.sampled_from(["came", "went", "role"]), user_ids, roles)
+SAID_AT = "2026-01-31T12:00:00Z"
+SAID = MessageId(UUID("01890000-0000-7000-8000-000000000002"))
+SAID_SO = (str(SAID), SAID_AT)
+times = st.datetimes().map(lambda at: at.isoformat() + "Z")
+news = st.builds(News, user_ids, st.frozensets(user_ids, max_size=5), st.builds(MessageId, st.uuids()), times)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 bodies = st.builds(orjson.dumps, st.dictionaries(texts, st.none() | st.integers(-(2**63), 2**63) | texts))
 changes = st.integers(1, 2**53).flatmap(
     lambda change: st.builds(
-        Change, st.just(change), st.integers(0, change - 1), st.integers(1, 2**53), bodies, st.none() | moves
+        Change,
+        st.just(change),
+        st.integers(0, change - 1),
+        st.integers(1, 2**53),
+        bodies,
+        st.none() | moves,
+        st.none() | news,
     )
 )
 envelopes: st.SearchStrategy[Envelope] = st.one_of(
     changes,
-    st.builds(Signal, user_ids, bodies),
+    st.builds(Signal, user_ids, bodies, st.booleans()),
     st.builds(Personal, bodies),
     st.builds(Joined, st.builds(ConversationId, st.uuids())),
     st.builds(Revoked, st.integers(0, 2**53)),
     st.builds(Deleted, bodies),
+    st.just(Preferred()),
+    st.builds(Profiled, user_ids, st.integers(0, 2**63)),
 )
 ALL: list[Envelope] = [
     Change(2, 1, 2, BODY),
     Change(2, 0, 1, BODY, Move("went", UserId(7), "observer")),
+    Change(2, 1, 2, BODY, news=News(UserId(7), frozenset({UserId(8), UserId(9)}), SAID, SAID_AT)),
     Signal(UserId(7), BODY),
+    Signal(UserId(7), BODY, is_shy=True),
     Personal(BODY),
     Joined(TEA),
     Revoked(1_800_000_000),
     Deleted(BODY),
+    Preferred(),
+    Profiled(UserId(7), 1000),
 ]
 
 
@@ -82,13 +111,13 @@ def test_a_list_of_anything_is_none(parts: list[Any]) -> None:
 @PATIENT
 @given(st.lists(st.recursive(st.none() | st.integers(0, 9) | texts, lambda inner: st.lists(inner)), max_size=5))
 def test_the_right_beginning_does_not_make_an_envelope(rest: list[Any]) -> None:
-    for kind in ("change", "signal", "personal", "joined", "deleted", "unheard-of"):
+    for kind in ("change", "signal", "personal", "joined", "deleted", "preferred", "profiled", "unheard-of"):
         data = orjson.dumps([1, kind, "n1", "rubbish", rest])
         assert envelope.decode(data + b"\n" + BODY) is None
 
 
 def test_none_of_these_is_an_envelope() -> None:
-    good = [1, "change", "n1", 2, 1, 2, None]
+    good = [1, "change", "n1", 2, 1, 2, None, None]
     assert envelope.decode(orjson.dumps(good) + b"\n" + BODY) == ("n1", Change(2, 1, 2, BODY))
 
     def told(*parts: Any) -> bytes:
@@ -108,22 +137,47 @@ def test_none_of_these_is_an_envelope() -> None:
         told(1, "change", None, *good[3:]),
         told(*good[:-1]),
         told(*good, None),
-        told(1, "change", "n1", 2, 2, 2, None),  # covers nothing
-        told(1, "change", "n1", 1, 2, 2, None),
-        told(1, "change", "n1", 2, -1, 2, None),
-        told(1, "change", "n1", 2, 1, 0, None),
-        told(1, "change", "n1", 2.0, 1, 2, None),
-        told(1, "change", "n1", "2", 1, 2, None),
-        told(1, "change", "n1", 2, 1, 2, []),
-        told(1, "change", "n1", 2, 1, 2, ["came", 7]),
-        told(1, "change", "n1", 2, 1, 2, ["came", "7", "member"]),
-        told(1, "change", "n1", 2, 1, 2, ["came", 0, "member"]),
-        told(1, "change", "n1", 2, 1, 2, ["came", MAX_USER_ID + 1, "member"]),
-        told(1, "change", "n1", 2, 1, 2, ["came", 7, "owner"]),
-        told(1, "change", "n1", 2, 1, 2, ["flew", 7, "member"]),
-        told(1, "signal", "n1"),
-        told(1, "signal", "n1", None),
-        told(1, "signal", "n1", "7"),
+        told(1, "change", "n1", 2, 2, 2, None, None),  # covers nothing
+        told(1, "change", "n1", 1, 2, 2, None, None),
+        told(1, "change", "n1", 2, -1, 2, None, None),
+        told(1, "change", "n1", 2, 1, 0, None, None),
+        told(1, "change", "n1", 2.0, 1, 2, None, None),
+        told(1, "change", "n1", "2", 1, 2, None, None),
+        told(1, "change", "n1", 2, 1, 2, [], None),
+        told(1, "change", "n1", 2, 1, 2, ["came", 7], None),
+        told(1, "change", "n1", 2, 1, 2, ["came", "7", "member"], None),
+        told(1, "change", "n1", 2, 1, 2, ["came", 0, "member"], None),
+        told(1, "change", "n1", 2, 1, 2, ["came", MAX_USER_ID + 1, "member"], None),
+        told(1, "change", "n1", 2, 1, 2, ["came", 7, "owner"], None),
+        told(1, "change", "n1", 2, 1, 2, ["flew", 7, "member"], None),
+        told(1, "change", "n1", 2, 1, 2, None, []),
+        told(1, "change", "n1", 2, 1, 2, None, [7]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, 8]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, [8]]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, [8], "no-id", SAID_AT]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, [8], str(SAID), "noon"]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, [8], *SAID_SO, 9]),
+        told(1, "change", "n1", 2, 1, 2, None, ["7", [], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, [None, [], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, [True, [], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, [0, [], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, ["8"], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, [8.0], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, [7, [MAX_USER_ID + 1], *SAID_SO]),
+        told(1, "change", "n1", 2, 1, 2, None, {"7": []}),
+        told(1, "signal", "n1", False),
+        told(1, "signal", "n1", None, False),
+        told(1, "signal", "n1", "7", False),
+        told(1, "signal", "n1", 7),
+        told(1, "signal", "n1", 7, None),
+        told(1, "signal", "n1", 7, 1),
+        told(1, "preferred", "n1", 7),
+        told(1, "profiled", "n1"),
+        told(1, "profiled", "n1", 7),
+        told(1, "profiled", "n1", 0, 1000),
+        told(1, "profiled", "n1", "7", 1000),
+        told(1, "profiled", "n1", 7, None),
+        told(1, "profiled", "n1", 7, 1000, 7),
         told(1, "personal", "n1", 7),
         told(1, "deleted", "n1", 7),
         told(1, "joined", "n1"),

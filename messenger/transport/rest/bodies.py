@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from marshmallow import Schema
 
 from messenger.domain.ids import ConversationId, MessageId, UserId, parse_user_id
 from messenger.errors import InvalidConversationId, InvalidFrame, InvalidMessageId, UserNotFound
 from messenger.protocol import frames, schemas
+from messenger.transport.auth import Identity
 from messenger.transport.context import context
 
 
@@ -18,9 +19,17 @@ async def actor(request: web.Request) -> UserId:
     return (await context(request).authenticator.of_request(request)).user_id
 
 
+async def user_or_host(request: web.Request) -> Identity | None:
+    """On whose behalf the request is; None for the host application itself. Raises Unauthorized, UserNotFound."""
+    return await context(request).authenticator.of_user_or_host(request)
+
+
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """A JSON body as it came. Raises InvalidJson, InvalidFrame."""
-    if request.content_type != "application/json":
+    """A JSON body as it came; one that is packed is not unpacked. Raises InvalidJson, InvalidFrame."""
+    is_packed = any(
+        coding.lower() not in ("", "identity") for coding in request.headers.getall(hdrs.CONTENT_ENCODING, ())
+    )
+    if request.content_type != "application/json" or is_packed:
         raise web.HTTPUnsupportedMediaType
     return schemas.parse(await request.read())
 
@@ -53,6 +62,14 @@ def participant_id(request: web.Request, me: UserId) -> UserId:
     if user_id is None:
         raise UserNotFound("Not a participant of this conversation")
     return user_id
+
+
+def user_id(request: web.Request) -> UserId:
+    """The user in the path. Raises UserNotFound."""
+    found = parse_user_id(request.match_info["user_id"])
+    if found is None:
+        raise UserNotFound
+    return found
 
 
 def whole(request: web.Request, name: str, *, least: int = 0, most: int = 2**53 - 1) -> int | None:
