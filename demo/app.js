@@ -13,6 +13,7 @@
 //   new-conversation     button; opens a dialog with person (data-user-id) and cancel
 //   switch-user          link back to the first page
 //   conversation-title, subtitle   of the open conversation; back: to the list (narrow screens)
+//   participants         button in the head of a conversation of many; opens a dialog with participant (data-user-id)
 //   pane                 the scrolling history; load-older: button at its top, while there are older ones; jump: to the end
 //   message              a row; data-message-id and data-seq (absent while pending or failed), data-own="true" on own ones,
 //                        data-state on own ones = pending | sent | read | failed, data-deleted="true" on tombstones,
@@ -26,13 +27,13 @@
 //                        data-direction = in | out and data-type; its text holds the JSON
 //   toast                something told in passing
 
-import { avatar } from "./avatar.js";
+import { portrait } from "./avatar.js";
 import { Connection } from "./client/connection.js";
 import { Messenger } from "./client/messenger.js";
 import { Rest } from "./client/rest.js";
 import { Composer } from "./composer.js";
-import { chooseUser, confirm, toast } from "./dialogs.js";
-import { byId, fill, h, icon } from "./dom.js";
+import { chooseUser, confirm, renderDialog, showParticipants, toast } from "./dialogs.js";
+import { byId, fill, h, icon, write } from "./dom.js";
 import { FramesPanel } from "./frames.js";
 import { askToken, showTrouble, showUsers } from "./gate.js";
 import { OpenIdentity, TokenIdentity, forgetToken } from "./identity.js";
@@ -69,7 +70,7 @@ function run(config, user) {
   const connection = new Connection(identity);
   const rest = new Rest({ base: new URL("api/v1/messenger/", document.baseURI), headers: () => identity.headers() });
   const messenger = new Messenger({ connection, rest });
-  for (const { id, name } of config.users ?? []) messenger.people.name(id, name);
+  for (const { id, name } of config.users ?? []) messenger.people.introduce(id, { name });
 
   const frames = new FramesPanel({ root: byId("frames"), toggle: byId("frames-toggle") });
   connection.onwire = (direction, frame) => frames.record(direction, frame);
@@ -115,6 +116,7 @@ function run(config, user) {
       pane.render();
       composer.render(pane.conversation);
       renderMe(messenger, user);
+      renderDialog();
       if (counting) ticking ??= setTimeout(() => ((ticking = null), draw()), 1000);
     });
   };
@@ -152,11 +154,11 @@ function run(config, user) {
   byId("back").addEventListener("click", () => (cameFromList ? history.back() : (location.hash = "")));
 
   byId("new-conversation").addEventListener("click", async () => {
-    const others = messenger.people.known
-      .filter(({ id }) => id !== messenger.me)
-      .sort((a, b) => a.name.localeCompare(b.name));
-    const chosen = await chooseUser(others);
+    const chosen = await chooseUser(messenger);
     if (chosen !== null) messenger.direct(chosen).then((id) => (location.hash = id), trouble);
+  });
+  byId("participants").addEventListener("click", () => {
+    if (pane.conversation !== null) showParticipants(messenger, pane.conversation);
   });
   byId("switch-user").addEventListener("click", (event) => {
     event.preventDefault();
@@ -175,6 +177,7 @@ function run(config, user) {
   fill(byId("new-conversation"), icon("plus"));
   fill(byId("switch-user"), icon("leave"));
   fill(byId("back"), icon("back"));
+  fill(byId("participants"), icon("people"));
   fill(byId("nothing-open"), h("span", { class: "nothing-mark" }, icon("chat")), h("p", {}, "Choose a conversation"));
   byId("app").hidden = false;
   open();
@@ -193,10 +196,12 @@ function renderMe(messenger, user) {
   const { me, people, conversations } = messenger;
   const id = me ?? Number(user);
   const name = id ? people.nameOf(id) : "";
-  const holder = byId("me-name");
-  if (holder.textContent !== name) {
-    holder.textContent = name;
-    fill(byId("me-avatar"), avatar(id, name));
+  write(byId("me-name"), name);
+  const face = byId("me-avatar");
+  const look = JSON.stringify([name, people.pictureOf(id)]);
+  if (id && face.dataset.look !== look) {
+    face.dataset.look = look;
+    fill(face, portrait(messenger, id));
   }
   const { unread } = conversations;
   const title = [unread > 0 ? `(${unread})` : null, name || null, "Messenger"].filter(Boolean).join(" · ");

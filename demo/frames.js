@@ -1,5 +1,6 @@
 // The raw frames as they pass: direction, time, content. A bounded list, newest first; tokens are not shown.
 
+import { TURNS } from "./client/text.js";
 import { fill, h, icon, write } from "./dom.js";
 
 const MOST = 200;
@@ -110,7 +111,11 @@ function row({ direction, frame, at }) {
 }
 
 function json(frame) {
-  const text = JSON.stringify(frame, (key, value) => (key === "token" ? "…" : value), 2);
+  // What would turn the text round is shown as what it is.
+  const text = JSON.stringify(frame, (key, value) => (key === "token" ? "…" : value), 2).replace(
+    TURNS,
+    (character) => `\\u${character.charCodeAt(0).toString(16)}`,
+  );
   return text.length > MOST_CHARS
     ? `${text.slice(0, MOST_CHARS)}\n… ${text.length - MOST_CHARS} characters more`
     : text;

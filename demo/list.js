@@ -1,6 +1,7 @@
 // The list of conversations: who, what was said last and when, how much is unread, who is there.
 
-import { conversationAvatar } from "./avatar.js";
+import { conversationAvatar, lookOf } from "./avatar.js";
+import { unturned } from "./client/text.js";
 import { arrange, fill, h } from "./dom.js";
 import { listTime } from "./format.js";
 
@@ -47,12 +48,11 @@ export class ConversationList {
       this.#rows.set(conversation.id, row);
     }
     const { item, button } = row;
-    const { log, peer, about } = conversation;
+    const { log, about } = conversation;
     const title = this.#messenger.conversations.titleOf(conversation);
     const preview = this.#preview(conversation);
     const when = about.last_seq > 0 || log.newest !== null ? listTime(new Date(conversation.activeAt)) : "";
-    const online = peer !== null && this.#messenger.people.isOnline(peer);
-    const shown = JSON.stringify([title, preview, when, log.unread, online, peer]);
+    const shown = JSON.stringify([lookOf(this.#messenger, conversation), preview, when, log.unread]);
     if (row.shown !== shown) {
       row.shown = shown;
       const badge = h(
@@ -69,7 +69,7 @@ export class ConversationList {
           h(
             "span",
             { class: "conversation-line" },
-            h("span", { class: "conversation-name" }, title),
+            h("span", { class: "conversation-name", dir: "auto" }, title),
             h("time", { class: "conversation-time" }, when),
           ),
           h(
@@ -78,8 +78,8 @@ export class ConversationList {
             h(
               "span",
               { class: `preview${preview.quiet ? " quiet" : ""}${preview.failed ? " failed" : ""}` },
-              preview.by && h("span", { class: "preview-by" }, `${preview.by}: `),
-              preview.text,
+              preview.by && h("bdi", { class: "preview-by" }, `${preview.by}: `),
+              h("bdi", {}, preview.text),
             ),
             log.unread > 0 && badge,
           ),
@@ -101,7 +101,7 @@ export class ConversationList {
     if (written && written.writtenAt >= (newest === null ? 0 : Date.parse(newest.created_at)))
       return { by: "Not sent", text: written.content, failed: true };
     if (newest === null) return { text: "No messages yet", quiet: true };
-    if (newest.message_type === "system") return { text: newest.content ?? "Something changed", quiet: true };
+    if (newest.message_type === "system") return { text: unturned(newest.content ?? "Something changed"), quiet: true };
     const by = newest.sender_id === me ? "You" : about.type === "direct" ? null : people.nameOf(newest.sender_id);
     if (newest.deleted_at) return { by, text: "Message deleted", quiet: true };
     return { by, text: newest.content };

@@ -1,6 +1,7 @@
 // One row of the history as an element. A row keeps its element for its whole life: an optimistic one becomes real in place.
 
-import { avatar } from "./avatar.js";
+import { portrait } from "./avatar.js";
+import { unturned } from "./client/text.js";
 import { fill, h, icon } from "./dom.js";
 import { clockTime, dayTitle, enumerate, fullTime, hue } from "./format.js";
 import { readersOf } from "./rows.js";
@@ -8,7 +9,8 @@ import { readersOf } from "./rows.js";
 const STATES = { pending: "Sending", sent: "Sent", read: "Read", failed: "Not sent" };
 // A finger cannot hover: it taps a message to see what can be done with it.
 const TOUCH = matchMedia("(hover: none)");
-const LINK = /https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]/g;
+// What turns text round (U+202A and the like) is no part of an address: it would read as another one.
+const LINK = /https?:\/\/[^\s<>"'\u202a-\u202e\u2066-\u2069]*[^\s<>"'.,;:!?)\]\u202a-\u202e\u2066-\u2069]/g;
 
 export class RowElements {
   #messenger;
@@ -52,7 +54,12 @@ export class RowElements {
     const { people } = this.#messenger;
     if (row.kind !== "message") return null;
     const readers = row.state === "read" ? readersOf(log, row.message.seq) : [];
-    return { sender: people.nameOf(row.message.sender_id), readers: readers.map((id) => people.nameOf(id)) };
+    const { sender_id } = row.message;
+    return {
+      sender: people.nameOf(sender_id),
+      picture: people.pictureOf(sender_id),
+      readers: readers.map((id) => people.nameOf(id)),
+    };
   }
 
   #draw(element, row, names, about) {
@@ -87,7 +94,7 @@ export class RowElements {
         h(
           "span",
           { title: fullTime(row.at) },
-          h("span", { "data-testid": "message-content" }, row.message.content ?? "Something changed"),
+          h("span", { "data-testid": "message-content" }, unturned(row.message.content ?? "Something changed")),
         ),
       );
     }
@@ -112,7 +119,7 @@ export class RowElements {
       element,
       !own &&
         many &&
-        h("span", { class: "message-face" }, row.last && avatar(message.sender_id, sender, { small: true })),
+        h("span", { class: "message-face" }, row.last && portrait(this.#messenger, message.sender_id, { small: true })),
       h(
         "div",
         { class: "message-body" },
@@ -213,7 +220,10 @@ function bubble({ message, own, state, at }, readers) {
 }
 
 function reactions({ reactions = null }) {
-  const counts = Object.entries(reactions ?? {}).filter(([, count]) => count > 0);
+  // The database keeps them in no order of ours.
+  const counts = Object.entries(reactions ?? {})
+    .filter(([, count]) => count > 0)
+    .sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
   if (counts.length === 0) return null;
   return h(
     "div",

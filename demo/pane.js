@@ -1,6 +1,6 @@
 // The open conversation: its head, its history and where it is scrolled to. Reading is told when the end is in view.
 
-import { conversationAvatar } from "./avatar.js";
+import { conversationAvatar, lookOf, portrait } from "./avatar.js";
 import { arrange, byId, fill, h, icon, write } from "./dom.js";
 import { enumerate, lastSeen } from "./format.js";
 import { RowElements } from "./message.js";
@@ -10,6 +10,8 @@ import { rowsOf } from "./rows.js";
 const AT_END_PX = 80;
 // Nearer to the top than this, the page above is asked for.
 const NEAR_TOP_PX = 400;
+// Faces in the line of who types; words tell of the others.
+const MOST_TYPISTS = 3;
 
 export class Pane {
   #messenger;
@@ -23,6 +25,9 @@ export class Pane {
   #newFrom = null;
   #atEnd = true;
   #askedBelow = null;
+  // What the head's avatar and the line of who types look like now.
+  #look = "";
+  #typists = "";
 
   /** `does` as for RowElements. */
   constructor(messenger, does) {
@@ -63,6 +68,8 @@ export class Pane {
       write(byId("title"), this.#id === null ? "" : "Loading…");
       write(byId("subtitle"), "");
       fill(byId("pane-avatar"));
+      this.#look = "";
+      byId("participants").hidden = true;
       return;
     }
     this.#renderHead(conversation);
@@ -95,11 +102,15 @@ export class Pane {
   #renderHead(conversation) {
     write(byId("title"), this.#messenger.conversations.titleOf(conversation));
     write(byId("subtitle"), this.#subtitle(conversation));
+    byId("participants").hidden = conversation.about.type === "direct" || conversation.participants === null;
+    const look = lookOf(this.#messenger, conversation);
+    if (look === this.#look) return;
+    this.#look = look;
     fill(byId("pane-avatar"), conversationAvatar(this.#messenger, conversation));
   }
 
   // What is not known now, because there is no connection, is not said.
-  #subtitle({ about, peer, participants }) {
+  #subtitle({ about, peer, participants, count }) {
     const { people } = this.#messenger;
     if (about.type === "direct") {
       const presence = peer === null ? null : people.presenceOf(peer);
@@ -107,20 +118,32 @@ export class Pane {
       if (presence.online) return "online";
       return presence.last_seen_at ? lastSeen(new Date(presence.last_seen_at)) : "offline";
     }
-    const count = participants?.size ?? about.participant_count ?? 0;
     const online = [...(participants?.keys() ?? [])].filter((userId) => people.isOnline(userId)).length;
     const kind = about.type === "announcement" ? "Announcements · " : "";
     return `${kind}${count} ${count === 1 ? "participant" : "participants"}${online > 0 ? `, ${online} online` : ""}`;
   }
 
   #renderTyping() {
-    const names = this.#messenger.typing.in(this.#id).map((userId) => this.#messenger.people.nameOf(userId));
+    const { people, typing } = this.#messenger;
+    const ids = typing.in(this.#id);
+    const names = ids.map((userId) => people.nameOf(userId));
+    const typists = JSON.stringify([ids, names, ids.map((userId) => people.pictureOf(userId))]);
+    if (typists === this.#typists) return;
+    this.#typists = typists;
     const line = byId("typing");
-    const words = names.length === 0 ? "" : `${enumerate(names)} ${names.length === 1 ? "is" : "are"} typing`;
-    line.hidden = words === "";
-    if (line.dataset.words === words) return;
-    line.dataset.words = words;
-    fill(line, words !== "" && h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), words);
+    line.hidden = ids.length === 0;
+    fill(
+      line,
+      ids.length > 0 && [
+        h(
+          "span",
+          { class: "typists", "aria-hidden": "true" },
+          ...ids.slice(0, MOST_TYPISTS).map((userId) => portrait(this.#messenger, userId, { small: true })),
+        ),
+        h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
+        h("span", { class: "typing-words" }, `${enumerate(names)} ${names.length === 1 ? "is" : "are"} typing`),
+      ],
+    );
     if (this.#atEnd) this.toEnd();
   }
 

@@ -108,7 +108,14 @@ export class Connection {
     this.#refusal = null;
     if (this.status.state !== "connecting") this.#setStatus("connecting");
     const { url, protocols } = this.#address(token);
-    const socket = new this.#WebSocket(url, protocols);
+    let socket;
+    try {
+      socket = new this.#WebSocket(url, protocols);
+    } catch {
+      // A token of characters that no token has never leaves the browser.
+      this.#closed({ code: 1008, reason: "token_invalid" });
+      return;
+    }
     this.#socket = socket;
     this.#cancelTimer = this.#clock.after(HELLO_MS, () => this.#giveUp("no_hello"));
     socket.onmessage = ({ data }) => this.#received(data);

@@ -1,10 +1,18 @@
 // The conversations this user takes part in: what each is, who is in it, its log, and their order. Says nothing to the server.
 
 import { Log } from "./log.js";
+import { unturned } from "./text.js";
 
-/** One conversation. `about` is the server's object (protocol.md §6); `participants` is null until somebody told them. */
+// `subscribed` names no more of them.
+const MOST_NAMED = 100;
+
+/**
+ * One conversation. `about` is the server's object (protocol.md §6); `participants` is null until somebody told them;
+ * `others` are ids of a few of them, told with the list, and of whoever left a direct one.
+ */
 class Conversation {
   participants = null;
+  others = [];
 
   constructor(about, me) {
     this.id = about.id;
@@ -21,8 +29,15 @@ class Conversation {
   get peer() {
     if (this.about.type !== "direct") return null;
     const { me } = this.log;
-    for (const userId of this.participants?.keys() ?? []) if (userId !== me) return userId;
+    for (const userId of [...(this.participants?.keys() ?? []), ...this.others]) if (userId !== me) return userId;
     return this.about.created_by === me ? null : this.about.created_by;
+  }
+
+  /** How many are in it. */
+  get count() {
+    const told = this.about.participant_count ?? 0;
+    const named = this.participants?.size ?? 0;
+    return this.participants === null || named >= MOST_NAMED ? Math.max(told, named) : named;
   }
 
   /** Whether we may write here, as far as our role says. */
@@ -81,6 +96,7 @@ export class Conversations {
     if (about.last_change !== undefined) conversation.log.begin(about);
     if (about.unread_count !== undefined) conversation.log.count(about);
     if (Array.isArray(about.participants)) this.meet(conversation, about.participants);
+    if (Array.isArray(about.people)) this.#glimpse(conversation, about.people);
     return conversation;
   }
 
@@ -90,11 +106,17 @@ export class Conversations {
     for (const participant of participants) this.join(conversation, participant);
   }
 
+  // The few whom a list names: enough to call it by them.
+  #glimpse(conversation, people) {
+    for (const person of people) this.#people.introduce(person.user_id, person);
+    conversation.others = people.map(({ user_id }) => user_id);
+  }
+
   /** Somebody came, or changed role. */
-  join(conversation, { user_id, name, role, avatar_url = null, online, last_seen_at, last_read_seq = 0 }) {
+  join(conversation, { user_id, name, role, avatar_url, online, last_seen_at, last_read_seq = 0 }) {
     // Half a list would pass for a whole one.
-    conversation.participants?.set(user_id, { user_id, role, avatar_url });
-    this.#people.name(user_id, name);
+    conversation.participants?.set(user_id, { user_id, role });
+    this.#people.introduce(user_id, { name, avatar_url });
     if (online !== undefined) this.#people.seen(user_id, online, last_seen_at);
     // How far we have read comes with a count of what is left, or not at all.
     if (user_id !== this.me) conversation.log.read(user_id, last_read_seq);
@@ -102,6 +124,7 @@ export class Conversations {
 
   leave(conversation, userId) {
     conversation.participants?.delete(userId);
+    if (conversation.about.type === "direct") conversation.others = [userId];
   }
 
   remove(id) {
@@ -115,9 +138,13 @@ export class Conversations {
   /** What to call it: its title, else the people in it. */
   titleOf(conversation) {
     const { about, peer, participants } = conversation;
-    if (about.title) return about.title;
+    const title = unturned(about.title ?? "").trim();
+    if (title !== "") return title;
     if (about.type === "direct") return peer === null ? "Direct conversation" : this.#people.nameOf(peer);
-    const others = [...(participants?.keys() ?? [])].filter((userId) => userId !== this.me);
-    return others.length > 0 ? others.map((userId) => this.#people.nameOf(userId)).join(", ") : "Conversation";
+    const others = [...(participants?.keys() ?? conversation.others)].filter((userId) => userId !== this.me);
+    if (others.length === 0) return "Conversation";
+    const more = conversation.count - 1 - others.length;
+    const names = others.map((userId) => this.#people.nameOf(userId)).join(", ");
+    return more > 0 ? `${names} and ${more} more` : names;
   }
 }

@@ -8,7 +8,7 @@ export class Inbox {
   }
 
   take(frame) {
-    const does = this.#table[frame.type];
+    const does = Object.hasOwn(this.#table, frame.type) ? this.#table[frame.type] : undefined;
     if (does !== undefined) does(frame);
     // Unknown types are ignored, but a change that they carry has a number, and the log must not get a hole.
     else if (isDurable(frame)) this.#durable(frame);
@@ -17,17 +17,15 @@ export class Inbox {
   #table = {
     "message.sent": (frame) => this.#sent(frame),
     "message.read": (frame) => this.#read(frame),
-    "participant.added": (frame) =>
-      this.#durable(frame, (conversation) => this.#messenger.conversations.join(conversation, frame)),
-    "participant.updated": (frame) =>
-      this.#durable(frame, (conversation) => this.#messenger.conversations.join(conversation, frame)),
+    "participant.added": (frame) => this.#durable(frame, (conversation) => this.#joined(conversation, frame)),
+    "participant.updated": (frame) => this.#durable(frame, (conversation) => this.#joined(conversation, frame)),
     "participant.removed": (frame) => this.#removed(frame),
     "conversation.created": (frame) => this.#created(frame),
     "conversation.updated": (frame) => this.#durable(frame, () => this.#updated(frame)),
     "conversation.deleted": (frame) => this.#messenger.drop(frame.conversation_id),
     "user.online": (frame) => this.#messenger.people.seen(frame.user_id, true),
     "user.offline": (frame) => this.#messenger.people.seen(frame.user_id, false, frame.last_seen_at),
-    "user.updated": (frame) => this.#messenger.people.name(frame.user_id, frame.name),
+    "user.updated": (frame) => this.#messenger.people.introduce(frame.user_id, frame),
     typing: (frame) => this.#messenger.typing.heard(frame.conversation_id, frame.user_id, frame.is_typing),
     error: (frame) => this.#error(frame),
     system: (frame) => {
@@ -47,12 +45,18 @@ export class Inbox {
     if (outcome === "hole") messenger.catchUp();
     if (outcome !== "applied") return;
     if (frame.data) {
-      messenger.settled(frame.data);
+      messenger.settled([frame.data]);
       if (frame.type === "message.new") messenger.typing.heard(conversation.id, frame.data.sender_id, false);
     }
     also(conversation);
     messenger.changes.tell("log", conversation.id);
     messenger.changes.tell("list", conversation.id);
+  }
+
+  // The frame names him; whether there is a picture of him is asked.
+  #joined(conversation, frame) {
+    this.#messenger.conversations.join(conversation, frame);
+    this.#messenger.directory.learn([{ sender_id: frame.user_id, conversation_id: conversation.id }]);
   }
 
   // Committed, and ours. The cursor stays: the event itself comes in its turn.

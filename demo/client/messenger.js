@@ -166,10 +166,11 @@ export class Messenger {
     this.#quietly(this.#catchUp.run());
   }
 
-  /** It is in the log now; it is no longer on its way. */
-  settled(message) {
-    if (message.sender_id === this.me && message.client_id) this.outbox.settle(message.client_id);
-    this.directory.learn([message.sender_id]);
+  /** They are in the log now; ours are no longer on their way. */
+  settled(messages) {
+    for (const { sender_id, client_id } of messages)
+      if (sender_id === this.me && client_id) this.outbox.settle(client_id);
+    this.directory.learn(messages);
   }
 
   /** We are no longer in it. */
@@ -261,7 +262,7 @@ export class Messenger {
       .then((answer) => {
         if (this.conversations.get(id)?.log !== log || log.generation !== generation) return;
         log.applyHistory(answer);
-        answer.messages.forEach((message) => this.settled(message));
+        this.settled(answer.messages);
       })
       .finally(() => {
         if (this.#paging.get(id) === page) this.#paging.delete(id);
@@ -273,7 +274,7 @@ export class Messenger {
   }
 
   #caughtUp(ids, messages) {
-    messages.forEach((message) => this.settled(message));
+    this.settled(messages);
     for (const id of ids) this.changes.tell("log", id);
     if (ids.length > 0) this.changes.tell("list");
     // A log's system entries tell that people or a title changed, not into what.

@@ -1,7 +1,10 @@
 // Who people are and whether they are there, as far as this device has been told.
 
+import { unturned } from "./text.js";
+
 export class People {
-  #names = new Map();
+  // id → {name, picture}; `picture` is undefined until somebody told whether there is one.
+  #profiles = new Map();
   #presence = new Map();
   #changes;
 
@@ -10,13 +13,19 @@ export class People {
     this.#changes = changes;
   }
 
+  /** Whether name and picture have been told. */
   knows(userId) {
-    return this.#names.has(userId);
+    return this.#profiles.get(userId)?.picture !== undefined;
   }
 
   /** Never empty: an unknown person is called by the id. */
   nameOf(userId) {
-    return this.#names.get(userId) || `User ${userId}`;
+    return this.#profiles.get(userId)?.name || `User ${userId}`;
+  }
+
+  /** The address of a picture, or null. It is as its owner wrote it: whoever shows it has to look at it first. */
+  pictureOf(userId) {
+    return this.#profiles.get(userId)?.picture ?? null;
   }
 
   /** `{online, last_seen_at}`, or null where nothing was told. */
@@ -28,13 +37,20 @@ export class People {
     return this.#presence.get(userId)?.online ?? false;
   }
 
-  get known() {
-    return [...this.#names].map(([id, name]) => ({ id, name }));
+  /** Ids of everybody who was ever named. */
+  get ids() {
+    return [...this.#profiles.keys()];
   }
 
-  name(userId, name) {
-    if (!name || this.#names.get(userId) === name) return;
-    this.#names.set(userId, name);
+  /** Take what was told of somebody: a field that is left out was not told, a null picture means that there is none. */
+  introduce(userId, { name, avatar_url }) {
+    const held = this.#profiles.get(userId) ?? { name: "", picture: undefined };
+    const told = {
+      name: unturned(name ?? "").trim() || held.name,
+      picture: avatar_url === undefined ? held.picture : avatar_url,
+    };
+    if (told.name === held.name && told.picture === held.picture && this.#profiles.has(userId)) return;
+    this.#profiles.set(userId, told);
     this.#changes.tell("people", userId);
   }
 

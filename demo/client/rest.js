@@ -46,6 +46,11 @@ export class Rest {
     return (await this.#call("GET", `conversations/${conversationId}/participants`)).participants;
   }
 
+  /** Who left it. */
+  async former(conversationId) {
+    return (await this.#call("GET", `conversations/${conversationId}/participants/former`)).participants;
+  }
+
   async users(ids) {
     return (await this.#call("GET", `users?${new URLSearchParams({ ids: ids.join(",") })}`)).users;
   }

@@ -14,6 +14,7 @@ class FakeSocket {
   sent = [];
 
   constructor(url, protocols) {
+    if (protocols.some((protocol) => /[\s<>]/.test(protocol))) throw new SyntaxError("invalid subprotocol");
     Object.assign(this, { url, protocols });
     FakeSocket.all.push(this);
   }
@@ -221,6 +222,16 @@ describe("tokens", () => {
     give("late");
     await settle();
     assert.equal(FakeSocket.all.length, 1);
+  });
+
+  test("one that the browser would not even send is a bad one", async () => {
+    const reasons = [];
+    make({ getToken: async (reason) => (reasons.push(reason), reason === null ? "<img src=x>" : "good") });
+    connection.start();
+    await settle();
+    assert.equal(connection.status.state, "waiting");
+    await clock.pass(0);
+    assert.deepEqual([reasons, FakeSocket.last.protocols[1]], [[null, "token_invalid"], "bearer.good"]);
   });
 
   test("a token that is refused again and again is not tried in a hurry", async () => {

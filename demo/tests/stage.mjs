@@ -26,6 +26,9 @@ class FakeRest {
       { user_id: 2, name: "Bob", role: "member" },
     ],
   };
+  left = {};
+  pictures = {};
+  strangers = [];
   calls = [];
 
   async conversations() {
@@ -37,9 +40,15 @@ class FakeRest {
     this.calls.push(`participants ${id}`);
     return this.people[id] ?? [];
   }
+  async former(id) {
+    this.calls.push(`former ${id}`);
+    return this.left[id] ?? [];
+  }
   async users(userIds) {
     this.calls.push(`users ${userIds}`);
-    return userIds.map((id) => ({ id, name: `Name ${id}` }));
+    return userIds
+      .filter((id) => !this.strangers.includes(id))
+      .map((id) => ({ id, name: `Name ${id}`, avatar_url: this.pictures[id] ?? null }));
   }
   async direct() {
     return conversation({ id: D, type: "direct", title: null });

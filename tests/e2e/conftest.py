@@ -13,6 +13,7 @@ from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
 from tests.support.database import Database
 from tests.support.node import Cluster, Node
+from tests.support.people import Phone
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -47,16 +48,20 @@ class Stage:
 
     def __init__(self, node: Node, browser: Any, stack: AsyncExitStack) -> None:
         self.node = node
-        self._browser = browser
-        self._stack = stack
+        self.browser = browser
+        self.stack = stack
         self.complaints: list[str] = []
 
     async def window(self, user_id: int, **options: Any) -> Any:
-        """One person's window, with his conversations listed. What the page complains of is kept."""
-        page = await self._stack.enter_async_context(self._page(**options))
+        """One person's window, with his conversations listed."""
+        page = await self.page(**options)
         await page.goto(f"{self.node.origin}/?user={user_id}")
         await page.get_by_test_id("conversation").first.wait_for()
         return page
+
+    async def page(self, **options: Any) -> Any:
+        """A page that is nowhere yet. What it complains of is kept."""
+        return await self.stack.enter_async_context(self._page(**options))
 
     async def fill(self, sender: int, reader: int, lines: Sequence[str]) -> None:
         """Say a lot in a direct talk, as the daemon's own use case does."""
@@ -65,9 +70,18 @@ class Stage:
         for line in lines:
             await here.messages.send(UserId(sender), Draft(talk.id, line))
 
+    async def phone(self, user_id: int) -> Phone:
+        """A device of somebody that is no browser."""
+        socket = await self.stack.enter_async_context(
+            self.node.session.ws_connect(f"{self.node.origin}/ws/{user_id}", max_msg_size=0)
+        )
+        phone = Phone(socket, user_id)
+        phone.hello = await phone.hear("system")
+        return phone
+
     @asynccontextmanager
     async def _page(self, **options: Any) -> AsyncIterator[Any]:
-        context = await self._browser.new_context(**options)
+        context = await self.browser.new_context(**options)
         page = await context.new_page()
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
