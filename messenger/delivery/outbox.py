@@ -24,8 +24,9 @@ POLL_S = 1.0
 # Messages at once, and participants of them all together: the first one may have more.
 MOST_MESSAGES = 100
 MOST_PEOPLE = 10_000
-# Who was here so lately has so long to come back, and is told only then: a reload, another network, a node that is replaced.
-LATELY_S = 10.0
+# Who was here so lately has so long to come back, and is told only then: a reload, another network, a node that is replaced (whose
+# devices come back within five seconds).
+LATELY_S = 6.0
 # How often it is counted what waits, and what was given up long ago is forgotten.
 COUNT_S = 15.0
 CLEAR_S = 3600.0

@@ -43,10 +43,8 @@ as $$
         and (n.level is null or n.level = 'all' or (n.level = 'mentions' and p.user_id = any (m.mentions)))
         and (n.muted_until is null or n.muted_until <= clock_timestamp())
         and (coalesce(n.push_enabled, true) or n.email_enabled)
-        and not exists (
-            select from messenger.blocks b
-            where (b.user_id = p.user_id and b.blocked_id = m.sender_id) or (b.user_id = m.sender_id and b.blocked_id = p.user_id)
-        )
+        and not exists (select from messenger.blocks b where b.user_id = p.user_id and b.blocked_id = m.sender_id)
+        and not exists (select from messenger.blocks b where b.user_id = m.sender_id and b.blocked_id = p.user_id)
 $$;
 
 -- The same of some users and one message, with the host's own ids and what is unread; that is counted up to a thousand.

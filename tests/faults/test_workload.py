@@ -1,5 +1,6 @@
-"""One random workload: people write, come, go and reconnect on three nodes while Redis, the way to it, connections to the
-database and a node fail. What each device heard is held against the tables, again and again.
+"""One random workload: people write, react, come, go, reconnect, block each other and want to be told of this or that, on three
+nodes, while Redis, the way to it, connections to the database and a node fail. What each device heard, and of what it was
+notified, is held against the tables, again and again.
 
 The seed is printed, and `--workload-seed` begins with it again. Servers do not answer in the same order twice, so that what
 is chosen will differ before long, and a race may need several runs. For a night:

@@ -236,8 +236,8 @@ async def test_the_same_origin_is_the_same_however_a_proxy_writes_the_host(
     stage: Stage, node: Node, host: str, origin: str, status: int
 ) -> None:
     bearer = f"Authorization: Bearer {token(*stage.people(1), SECRET)}"
-    told = await knock(node, "/ws/me", host, origin, bearer)
-    assert told == 403 if status == 403 else isinstance(told, tuple)
+    heard = await knock(node, "/ws/me", host, origin, bearer)
+    assert heard == 403 if status == 403 else isinstance(heard, tuple)
     told = await ask(node, "PATCH", "/", host, Origin=origin)
     assert told.status == (403 if status == 403 else 404)
     if status == 403:

@@ -104,7 +104,9 @@ async def blocks(request: web.Request) -> web.Response:
 async def block(request: web.Request) -> web.Response:
     """Neither writes to the other any more, nor sees him come, go or type."""
     me = await bodies.actor(request)
-    await context(request).users.block(me, bodies.user_id(request))
+    here = context(request)
+    await here.users.block(me, bodies.user_id(request))
+    await here.node.acquaintance.heeded(me)  # from now on nothing of the other is told here
     return await _blocks(request, me)
 
 
@@ -112,7 +114,9 @@ async def block(request: web.Request) -> web.Response:
 async def unblock(request: web.Request) -> web.Response:
     """Whether or not he was blocked."""
     me = await bodies.actor(request)
-    await context(request).users.unblock(me, bodies.user_id(request))
+    here = context(request)
+    await here.users.unblock(me, bodies.user_id(request))
+    await here.node.acquaintance.heeded(me)
     return web.Response(status=204)
 
 
