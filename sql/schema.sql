@@ -207,7 +207,7 @@ create table messenger.messages (
 CASE
     WHEN (deleted_at IS NULL) THEN ((content IS NOT NULL) AND (deleted_by IS NULL))
     ELSE ((content IS NULL) AND (deleted_by IS NOT NULL) AND (mentions = '{}'::bigint[]) AND (attachments = '[]'::jsonb) AND (metadata = '{}'::jsonb) AND (reactions = '{}'::jsonb))
-END),
+END) NOT VALID,
     constraint messages_type_length CHECK (((length(message_type) >= 1) AND (length(message_type) <= 64)))
 );
 comment on table messenger.messages is 'The log. seq orders it; change is the latest alteration of each entry.';
@@ -251,6 +251,7 @@ create table messenger.notification_settings (
     constraint notification_settings_level CHECK ((level = ANY (ARRAY['all'::text, 'mentions'::text, 'none'::text])))
 );
 comment on table messenger.notification_settings is 'What a participant wants to be told of; no row means the defaults.';
+CREATE INDEX notification_settings_user ON messenger.notification_settings USING btree (user_id);
 CREATE TRIGGER touch_people AFTER INSERT OR UPDATE ON messenger.notification_settings FOR EACH ROW EXECUTE FUNCTION messenger.touch_people();
 alter table messenger.notification_settings enable row level security;
 alter table messenger.notification_settings force row level security;
@@ -443,7 +444,7 @@ create function messenger.audience(p_conversation_ids uuid[], p_message_ids uuid
 grant execute on function messenger.audience(uuid[],uuid[],bigint[]) to messenger_app;
 
 create function messenger.block(p_user_id bigint, p_provision boolean)
-    returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+    returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.block(bigint,boolean) to messenger_app;
 
 create function messenger.claim_deliveries(p_channel text, p_most integer, p_lease interval)
@@ -510,6 +511,9 @@ create function messenger.give_role(p_conversation_id uuid, p_user_id bigint, p_
 create function messenger.hand_out(p_message_ids uuid[], p_webhook boolean, p_told_ids uuid[], p_user_ids bigint[], p_pushes boolean[], p_later boolean[], p_pause interval)
     returns bigint language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.hand_out(uuid[],boolean,uuid[],bigint[],boolean[],boolean[],interval) to messenger_app;
+
+create function messenger.hold_device_of(p_delivery_id uuid)
+    returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.horizon()
     returns xid8 language sql volatile;
@@ -628,6 +632,10 @@ grant execute on function messenger.remove_participant(uuid,bigint) to messenger
 create function messenger.revoke_tokens(p_user_id bigint)
     returns timestamp with time zone language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.revoke_tokens(bigint) to messenger_app;
+
+create function messenger.revoked_since(p_since xid8)
+    returns TABLE(user_id bigint, tokens_not_before timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.revoked_since(xid8) to messenger_app;
 
 create function messenger.set_role(p_conversation_id uuid, p_user_id bigint, p_role text)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
