@@ -12,7 +12,7 @@ class Sink(Protocol):
     def user_id(self) -> UserId: ...
 
     def push(self, frame: bytes) -> None:
-        """Hand over a whole WebSocket frame. Never waits; a device that cannot keep up is closed by itself."""
+        """Hand over one or more whole WebSocket frames. Never waits; a device that cannot keep up is closed by itself."""
 
     def revoke(self, before: int) -> None:
         """Close where its token was issued before a second (since 1970). Never waits."""

@@ -99,7 +99,7 @@ WORDS: dict[str, Word] = {
     "last_seen_at": Word("When the last device went; null if none was ever seen.", AT),
     "people": Word("Up to four of the others: enough for a title and a picture."),
     "former": Word("Who was here and left; their messages are still read."),
-    "participants": Word("Who takes part, admins and longest first."),
+    "participants": Word("Who takes part; who came first stands first."),
     "users": Word("One entry for each."),
     "conversation": Word("The conversation as it is now; null once deleted."),
     "conversations": Word("One entry for each conversation."),

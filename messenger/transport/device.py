@@ -75,7 +75,7 @@ class Device:
         return self._closing is not None
 
     def push(self, frame: bytes) -> None:
-        """Hand over a whole WebSocket frame. Never waits."""
+        """Hand over one or more whole WebSocket frames. Never waits."""
         if self._closing is not None or self._transport.is_closing():
             return
         unsent = self._transport.get_write_buffer_size()

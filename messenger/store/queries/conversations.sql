@@ -42,7 +42,7 @@ from (select) as nothing
 left join messenger.read_receipts r on r.conversation_id = $1 and r.user_id = messenger.current_user_id()
 
 -- name: participants
--- Who takes part, admins and longest first.
+-- Who takes part, who came first stands first.
 select p.user_id, coalesce(u.name, 'User ' || u.id) as name, u.avatar_url, p.role, p.joined_at,
     case when not apart.is_apart then u.last_seen_at end as last_seen_at,
     coalesce(r.last_read_seq, 0) as last_read_seq, apart.is_apart

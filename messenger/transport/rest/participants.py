@@ -16,7 +16,7 @@ _ROLE = schemas.SetRole()
 
 @operation("List who takes part", gives={200: answers.Participants})
 async def list_(request: web.Request) -> web.Response:
-    """Admins and longest first."""
+    """Who came first stands first."""
     me = await bodies.actor(request)
     return await _everybody(request, me, bodies.conversation_id(request))
 
