@@ -20,7 +20,7 @@ def redis() -> Iterator[BreakableRedis]:
     redis = BreakableRedis()
     redis.start()
     yield redis
-    redis.kill()
+    redis.close()
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ P256DH = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8
 AUTH = "BTBZMqHH6r4Tts7J_aSIgg"
 
 
-def test_every_route_is_in_the_table(node: Node) -> None:
+async def test_every_route_is_in_the_table(node: Node) -> None:
     routes = set()
     for route in node.server.app.router.routes():
         assert route.resource is not None

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,13 @@ class BreakableRedis:
     """Keeps nothing: killed and started again, it has forgotten everything. Always at the same address."""
 
     def __init__(self, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        # Linux lets Redis listen beside a socket that does not, and gives the port to nobody else while Redis is away.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self._port = self._place.getsockname()[1]
+        if sys.platform != "linux":
+            self._place.close()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}"
@@ -56,6 +62,10 @@ class BreakableRedis:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def close(self) -> None:
+        self.kill()
+        self._place.close()
 
     def pause(self) -> None:
         """It keeps its connections and answers nothing."""
