@@ -3,6 +3,9 @@
 import { h } from "./dom.js";
 import { hue, initials } from "./format.js";
 import { shownAddress } from "./picture.js";
+import { say } from "./words.js";
+
+/** @import { ConversationSummary, Person } from "./client/types.js" */
 
 // A picture that could not be had is asked for again after this long, not with every drawing; so many are remembered.
 const BROKEN_MS = 60_000;
@@ -22,7 +25,7 @@ export function avatar(id, name, { picture = null, square = false, online = null
         "data-testid": "presence",
         "data-online": String(online),
         role: "img",
-        "aria-label": online ? "Online" : "Offline",
+        "aria-label": say(online ? "presence.dotOnline" : "presence.dotOffline"),
       }),
   );
   const address = shownAddress(picture, document.baseURI);
@@ -30,29 +33,20 @@ export function avatar(id, name, { picture = null, square = false, online = null
   return holder;
 }
 
-/** Of a person, as far as we know him. */
-export function portrait({ people }, userId, options = {}) {
-  return avatar(userId, people.nameOf(userId), { picture: people.pictureOf(userId), ...options });
+/** Of a person. @param {Person} person */
+export function portrait({ id, name, avatar_url }, options = {}) {
+  return avatar(id, name, { picture: avatar_url, ...options });
 }
 
-/** Of a conversation: the other one where it is direct, its title elsewhere. */
-export function conversationAvatar(messenger, conversation) {
-  const { about, peer } = conversation;
-  if (about.type === "direct" && peer !== null)
-    return portrait(messenger, peer, { online: messenger.people.isOnline(peer) });
-  return avatar(about.id, messenger.conversations.titleOf(conversation), { square: about.type !== "direct" });
+/** Of a conversation: the other one where it is direct, its title elsewhere. @param {ConversationSummary} conversation */
+export function conversationAvatar({ id, type, title, peer, presence }) {
+  if (type === "direct" && peer !== null) return portrait(peer, { online: presence?.online ?? null });
+  return avatar(id, title, { square: type !== "direct" });
 }
 
 /** Whatever changes the look of that avatar, as text: what did not change need not be drawn, and its picture not loaded. */
-export function lookOf(messenger, conversation) {
-  const { people, conversations } = messenger;
-  const { id, peer } = conversation;
-  return JSON.stringify([
-    id,
-    conversations.titleOf(conversation),
-    peer,
-    peer !== null && [people.nameOf(peer), people.pictureOf(peer), people.isOnline(peer)],
-  ]);
+export function lookOf({ id, type, title, peer, presence }) {
+  return JSON.stringify([id, type, title, peer, presence?.online ?? null]);
 }
 
 // The initials stay until the picture is there, and where it never comes.

@@ -1,26 +1,36 @@
-// Where one writes: a new message or the new words of an old one, with a draft for each conversation.
-// Enter sends, Shift+Enter is a new line, Esc leaves editing, Up in an empty field edits the last message of one's own.
+// Where one writes: a new message, an answer to one, or the new words of an old one. Enter sends, Shift+Enter is a new line, Esc
+// leaves editing or answering, Up in an empty field edits the last message of one's own.
 
-import { fill, h, icon } from "./dom.js";
+import { shortened } from "./content.js";
+import { fill, h, icon, write } from "./dom.js";
+import { say } from "./words.js";
 
 const MOST_HEIGHT_PX = 168;
 
 export class Composer {
-  #messenger;
+  #client;
+  #drafts;
   #onsend;
   #ontrouble;
   #form;
   #field;
+  #line;
   #send;
-  #editing = null;
-  #id = null;
-  #drafts = new Map();
   #banner;
+  #about;
   #closed;
+  #id = null;
+  #editing = null;
+  // conversation id → the row that is answered. Like a draft, but for no longer than the page.
+  #replies = new Map();
+  #isTouched = false;
+  #isComposing = false;
+  #isAwaited = false;
 
   /** `onsend` is told after a message was written; `ontrouble(error)` where an edit was refused. */
-  constructor({ messenger, form, onsend, ontrouble }) {
-    this.#messenger = messenger;
+  constructor({ client, form, drafts, onsend, ontrouble }) {
+    this.#client = client;
+    this.#drafts = drafts;
     this.#onsend = onsend;
     this.#ontrouble = ontrouble;
     this.#form = form;
@@ -28,41 +38,42 @@ export class Composer {
       class: "composer-field",
       rows: 1,
       "data-testid": "composer",
-      "aria-label": "Message",
-      placeholder: "Write a message",
+      "aria-label": say("composer.label"),
+      placeholder: say("composer.hint"),
       dir: "auto",
       enterkeyhint: "send",
       oninput: () => this.#typed(),
       onkeydown: (event) => this.#pressed(event),
+      oncompositionstart: () => (this.#isComposing = true),
+      oncompositionend: () => this.#composed(),
     });
-    this.#send = h(
-      "button",
-      { class: "send", type: "submit", "data-testid": "send", "aria-label": "Send", title: "Send", disabled: true },
-      icon("send"),
-    );
-    this.#banner = h(
-      "div",
-      { class: "editing", "data-testid": "editing", hidden: true },
-      icon("edit"),
-      h("span", { class: "editing-text" }, h("strong", {}, "Editing"), h("span", { class: "editing-was" })),
-      h(
+    this.#send = h("button", { class: "send", type: "submit", "data-testid": "send", disabled: true }, icon("send"));
+    this.#about = {
+      icon: h("span", { class: "writing-icon" }),
+      what: h("strong", { class: "writing-what" }),
+      words: h("bdi", { class: "writing-words" }),
+      cancel: h(
         "button",
-        {
-          class: "icon-button",
-          type: "button",
-          "aria-label": "Cancel editing",
-          title: "Cancel (Esc)",
-          onclick: () => this.cancelEdit(),
-        },
+        { class: "icon-button", type: "button", "data-testid": "composer-cancel", onclick: () => this.cancel() },
         icon("close"),
       ),
+    };
+    this.#banner = h(
+      "div",
+      { class: "writing-about", hidden: true },
+      this.#about.icon,
+      h("span", { class: "writing-text" }, this.#about.what, this.#about.words),
+      this.#about.cancel,
     );
-    this.#closed = h("p", { class: "composer-closed", hidden: true });
-    fill(form, this.#banner, h("div", { class: "composer-line" }, this.#field, this.#send), this.#closed);
+    this.#line = h("div", { class: "composer-line" }, this.#field, this.#send);
+    this.#closed = h("p", { class: "composer-closed", "data-testid": "composer-closed", hidden: true });
+    fill(form, this.#banner, this.#line, this.#closed);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
     });
+    // A frame later: an observer that changes what it observes goes round in circles.
+    new ResizeObserver(() => requestAnimationFrame(() => this.#fit())).observe(this.#line);
   }
 
   /** Another conversation is open: its draft comes, the former one's stays with it. */
@@ -70,7 +81,8 @@ export class Composer {
     this.#keep();
     this.#editing = null;
     this.#id = id;
-    this.#set(this.#drafts.get(id) ?? "");
+    this.#isTouched = false;
+    this.#set(this.#draft());
     this.#renderBanner();
   }
 
@@ -79,36 +91,57 @@ export class Composer {
   }
 
   render(conversation) {
-    const writable = conversation?.writable ?? true;
-    this.#form.querySelector(".composer-line").hidden = !writable;
-    this.#closed.hidden = writable;
-    this.#closed.textContent =
-      conversation?.about.type === "announcement" ? "Only admins can post here" : "You can read here, but not write";
-    if (this.#editing === null) return;
-    // What was being edited may have been deleted by now.
-    const message = conversation?.log.get(this.#editing.id);
-    if (message?.deleted_at) this.cancelEdit();
+    const reason = conversation === null ? null : closedBecause(conversation);
+    this.#line.hidden = reason !== null;
+    this.#closed.hidden = reason === null;
+    write(this.#closed, reason ?? "");
+    this.#form.classList.toggle("is-closed", reason !== null);
+    // Whose drafts they are may be known only now.
+    if (!this.#isTouched && this.#editing === null && this.#field.value === "" && this.#draft() !== "")
+      this.#set(this.#draft());
+    const about = this.#editing ?? this.#replies.get(this.#id) ?? null;
+    if (about === null || conversation === null) return;
+    // What this is about may have been deleted by now.
+    const row = conversation.messages.find(({ id }) => id === about.id);
+    if (row?.deleted_at || reason !== null) this.#leave();
   }
 
-  edit(message) {
+  edit(row) {
     if (this.#editing === null) this.#keep();
-    this.#editing = message;
-    this.#set(message.content);
+    this.#editing = row;
+    this.#set(row.content);
     this.#renderBanner();
     this.focus();
-    this.#field.setSelectionRange(message.content.length, message.content.length);
+    this.#field.setSelectionRange(row.content.length, row.content.length);
   }
 
-  cancelEdit() {
-    if (this.#editing === null) return;
-    this.#editing = null;
-    this.#set(this.#drafts.get(this.#id) ?? "");
+  reply(row) {
+    if (this.#editing !== null) this.#leave();
+    this.#replies.set(this.#id, row);
     this.#renderBanner();
     this.focus();
+  }
+
+  /** Neither editing nor answering; the draft stays. */
+  cancel() {
+    this.#leave();
+    this.focus();
+  }
+
+  #leave() {
+    if (this.#editing !== null) {
+      this.#editing = null;
+      this.#set(this.#draft());
+    } else this.#replies.delete(this.#id);
+    this.#renderBanner();
+  }
+
+  #draft() {
+    return this.#id === null ? "" : this.#drafts.get(this.#id);
   }
 
   #keep() {
-    if (this.#id !== null && this.#editing === null) this.#drafts.set(this.#id, this.#field.value);
+    if (this.#id !== null && this.#editing === null && this.#isTouched) this.#drafts.set(this.#id, this.#field.value);
   }
 
   #set(text) {
@@ -119,30 +152,42 @@ export class Composer {
   #fit() {
     this.#send.disabled = this.#field.value.trim() === "";
     this.#field.style.height = "auto";
-    this.#field.style.height = `${Math.min(this.#field.scrollHeight, MOST_HEIGHT_PX)}px`;
+    const { scrollHeight } = this.#field;
+    this.#field.style.height = `${Math.min(scrollHeight, MOST_HEIGHT_PX)}px`;
+    this.#field.style.overflowY = scrollHeight > MOST_HEIGHT_PX ? "auto" : "hidden";
   }
 
   #typed() {
+    this.#isTouched = true;
     this.#fit();
-    if (this.#editing === null) this.#messenger.typing.typed(this.#id, this.#field.value);
+    if (this.#editing !== null) return;
+    this.#keep();
+    this.#client.typed(this.#id, this.#field.value);
+  }
+
+  // An input method (Korean, Japanese, Chinese) has put its last syllable into the field.
+  #composed() {
+    this.#isComposing = false;
+    if (!this.#isAwaited) return;
+    this.#isAwaited = false;
+    // The field holds it only after this event.
+    setTimeout(() => this.#submit());
   }
 
   #pressed(event) {
-    // While an input method composes (Korean, Japanese, Chinese), its keys are not ours.
+    // While an input method composes, its keys are not ours: Enter takes its word then, and sends nothing.
     if (event.isComposing || event.keyCode === 229) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       this.#submit();
-    } else if (event.key === "Escape" && this.#editing !== null) {
+    } else if (event.key === "Escape" && (this.#editing !== null || this.#replies.has(this.#id))) {
       event.preventDefault();
       event.stopPropagation();
-      this.cancelEdit();
+      this.cancel();
     } else if (event.key === "ArrowUp" && this.#editing === null && this.#field.value === "") {
-      const mine = this.#messenger.conversations
-        .get(this.#id)
-        ?.log.messages.findLast(
-          (m) => m.sender_id === this.#messenger.me && m.message_type === "text" && !m.deleted_at,
-        );
+      const mine = this.#client
+        .conversation(this.#id)
+        .messages.findLast((row) => row.own && row.id !== null && row.message_type === "text" && !row.deleted_at);
       if (mine === undefined) return;
       event.preventDefault();
       this.edit(mine);
@@ -150,28 +195,37 @@ export class Composer {
   }
 
   #submit() {
+    // Sent now, the syllable that is being composed would be lost, or come back into the empty field.
+    if (this.#isComposing) {
+      this.#isAwaited = true;
+      this.#field.blur();
+      return;
+    }
     const content = this.#field.value.trim();
-    if (content === "" || this.#id === null) return;
+    if (content === "" || this.#id === null || this.#line.hidden) return;
     if (this.#editing !== null) {
       this.#submitEdit(this.#editing, content);
       return;
     }
-    this.#drafts.delete(this.#id);
+    const replyTo = this.#replies.get(this.#id)?.id;
+    this.#replies.delete(this.#id);
+    this.#drafts.set(this.#id, "");
     this.#set("");
-    this.#messenger.send(this.#id, content);
+    this.#renderBanner();
+    this.#client.send(this.#id, content, replyTo ? { replyTo } : {});
     this.#onsend();
     this.focus();
   }
 
-  async #submitEdit(message, content) {
-    if (content === message.content) {
-      this.cancelEdit();
+  async #submitEdit(row, content) {
+    if (content === row.content) {
+      this.cancel();
       return;
     }
     this.#send.disabled = true;
     try {
-      await this.#messenger.edit(message.id, content);
-      if (this.#editing === message) this.cancelEdit();
+      await this.#client.edit(row.id, content);
+      if (this.#editing === row) this.cancel();
     } catch (error) {
       this.#ontrouble(error);
       this.#fit();
@@ -179,12 +233,38 @@ export class Composer {
   }
 
   #renderBanner() {
-    const editing = this.#editing !== null;
-    this.#banner.hidden = !editing;
-    this.#form.classList.toggle("is-editing", editing);
-    this.#banner.querySelector(".editing-was").textContent = editing ? this.#editing.content : "";
-    const words = editing ? "Save" : "Send";
+    const reply = this.#replies.get(this.#id) ?? null;
+    const about = this.#editing ?? reply;
+    const isEditing = this.#editing !== null;
+    this.#banner.hidden = about === null;
+    this.#banner.dataset.testid = isEditing ? "editing" : "replying";
+    this.#form.classList.toggle("is-editing", isEditing);
+    if (about !== null) {
+      const name = about.own ? null : about.sender.name;
+      fill(this.#about.icon, icon(isEditing ? "edit" : "reply"));
+      write(
+        this.#about.what,
+        isEditing
+          ? say("composer.editing")
+          : name === null
+            ? say("composer.replyingSelf")
+            : say("composer.replying", { name }),
+      );
+      write(this.#about.words, shortened(about.content ?? ""));
+      const leave = say(isEditing ? "composer.cancelEdit" : "composer.cancelReply");
+      this.#about.cancel.setAttribute("aria-label", leave);
+      this.#about.cancel.title = leave;
+    }
+    const words = say(isEditing ? "composer.save" : "composer.send");
     this.#send.setAttribute("aria-label", words);
     this.#send.title = words;
   }
+}
+
+/** Why one may not write here, in words; null where one may. */
+function closedBecause({ status, type, writable, count }) {
+  if (status === "gone") return say("composer.gone");
+  const isUnknown = status === "loading" && count === 0;
+  if (writable || isUnknown) return null;
+  return say(type === "announcement" ? "composer.onlyAdmins" : "composer.readOnly");
 }

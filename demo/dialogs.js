@@ -1,161 +1,180 @@
-// What is asked in between: a new conversation, a confirmation; and what is told in passing.
+// The one dialog of the page, and what is told in passing. Opening takes the focus into it, closing gives it back to where it
+// was (the browser does both); Esc and a click beside it close it, which answers null.
 
-import { portrait } from "./avatar.js";
-import { arrange, byId, fill, h } from "./dom.js";
+import { byId, fill, h, icon, write } from "./dom.js";
+import { refused, say } from "./words.js";
 
 const TOAST_MS = 5_000;
 
-let redraw = () => {};
+let leave = (_answer) => {};
+let renew = () => {};
 
-function open(label, ...content) {
+/**
+ * Open the dialog. `content(leave)` gives what is in it; `leave(answer)` closes it. `redraw` is called with every drawing of
+ * the page while it is open. Resolves with the answer.
+ */
+export function openDialog({ title, wide = false, content, redraw = () => {} }) {
+  leave(null);
   const dialog = byId("dialog");
-  dialog.setAttribute("aria-label", label);
-  fill(dialog, ...content);
-  dialog.showModal();
   return new Promise((resolve) => {
-    dialog.onclose = () => {
+    const end = (answer) => {
+      if (leave !== end) return;
+      leave = renew = () => {};
+      if (dialog.open) dialog.close();
       dialog.replaceChildren();
-      resolve(dialog.returnValue);
+      resolve(answer);
     };
-    // A click beside it closes it, as Esc does.
-    dialog.onclick = (event) => event.target === dialog && dialog.close("");
-    dialog.returnValue = "";
+    leave = end;
+    renew = redraw;
+    dialog.classList.toggle("wide", wide);
+    const card = h("div", { class: "dialog-card" });
+    fill(card, h("h2", { id: "dialog-title" }, title), content(end));
+    fill(dialog, card);
+    // The event of a former closing may come late.
+    dialog.onclose = () => dialog.open || end(null);
+    let began = null;
+    dialog.onpointerdown = (event) => (began = event.target);
+    // A drag that ends beside it, as in marking text, is no click beside it.
+    dialog.onclick = (event) => event.target === dialog && began === dialog && end(null);
+    dialog.showModal();
   });
 }
 
-const close = (value) => byId("dialog").close(value);
+/** Draw anew what an open dialog tells of people. */
+export const renderDialog = () => renew();
+
+/** The head's cross: as Esc does. */
+export const cross = (end) =>
+  h(
+    "button",
+    {
+      class: "icon-button dialog-cross",
+      type: "button",
+      "data-testid": "cancel",
+      "aria-label": say("dialog.close"),
+      title: say("dialog.close"),
+      onclick: () => end(null),
+    },
+    icon("close"),
+  );
 
 /** Resolves with whether it was confirmed. */
-export async function confirm({ title, words, action }) {
-  const answer = await open(
+export async function confirm({ title, words, action, danger = true }) {
+  const answer = await openDialog({
     title,
-    h(
-      "div",
-      { class: "dialog-card" },
-      h("h2", {}, title),
-      h("p", {}, words),
+    content: (end) => [
+      h("p", { class: "dialog-words" }, words),
       h(
         "div",
         { class: "dialog-actions" },
         h(
           "button",
-          { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => close("") },
-          "Cancel",
+          { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => end(null) },
+          say("dialog.cancel"),
         ),
         h(
           "button",
           {
-            class: "button danger",
+            class: `button${danger ? " danger" : ""}`,
             type: "button",
             "data-testid": "confirm",
             autofocus: true,
-            onclick: () => close("yes"),
+            onclick: () => end(true),
           },
           action,
         ),
       ),
-    ),
-  );
-  return answer === "yes";
+    ],
+  });
+  return answer === true;
 }
 
-/** Resolves with the id of whom to talk with, or null: anybody of whom we know. */
-export async function chooseUser(messenger) {
-  const { people } = messenger;
-  const read = () =>
-    people.ids
-      .filter((id) => id !== messenger.me)
-      .map((id) => ({ id, name: people.nameOf(id), picture: people.pictureOf(id) }))
-      .sort((a, b) => a.name.localeCompare(b.name));
-  const choice = ({ id, name }) =>
+/** Ask for a line of text; `save(text)` may reject, and its words stand under the field then. Resolves when closed. */
+export function askLine({ title, label, value, most, save }) {
+  const field = h("input", {
+    class: "field",
+    type: "text",
+    id: "line",
+    maxlength: most,
+    autocomplete: "off",
+    autofocus: true,
+    "data-testid": "line",
+    "aria-describedby": "line-refusal",
+  });
+  field.value = value;
+  const refusal = h("p", { class: "refusal", id: "line-refusal", role: "alert" });
+  return openDialog({
+    title,
+    content: (end) => {
+      const button = h("button", { class: "button", type: "button", "data-testid": "confirm" }, say("dialog.save"));
+      const submit = async () => {
+        button.disabled = true;
+        try {
+          await save(field.value.trim());
+          end(true);
+        } catch (error) {
+          write(refusal, refused(error));
+          button.disabled = false;
+          field.focus();
+        }
+      };
+      button.addEventListener("click", submit);
+      field.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || event.isComposing) return;
+        event.preventDefault();
+        if (!button.disabled) submit();
+      });
+      return [
+        h("label", { class: "field-label", for: "line" }, label),
+        field,
+        refusal,
+        h(
+          "div",
+          { class: "dialog-actions" },
+          h(
+            "button",
+            { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => end(null) },
+            say("dialog.cancel"),
+          ),
+          button,
+        ),
+      ];
+    },
+  });
+}
+
+/** Resolves with whether it was done; a refusal is told in passing. */
+export async function attempt(doing) {
+  try {
+    await doing;
+    return true;
+  } catch (error) {
+    toast(refused(error));
+    return false;
+  }
+}
+
+/** Say something in passing, with something to do about it if need be; not twice at once. Returns what takes it away. */
+export function toast(words, { action = null, run = () => {}, lasting = false } = {}) {
+  const toasts = byId("toasts");
+  for (const shown of toasts.children) if (shown.dataset.words === words) return () => shown.remove();
+  const button =
+    action &&
     h(
       "button",
       {
-        class: "person",
+        class: "toast-action",
         type: "button",
-        "data-testid": "person",
-        "data-user-id": id,
-        onclick: () => close(String(id)),
+        "data-testid": "toast-action",
+        onclick: () => {
+          element.remove();
+          run();
+        },
       },
-      portrait(messenger, id),
-      h("span", { class: "person-name" }, name),
+      action,
     );
-  const none = read().length === 0 ? "There is nobody else here." : null;
-  const answer = await openPeople("New conversation", none, "Cancel", read, choice);
-  return answer === "" ? null : Number(answer);
-}
-
-/** Who takes part in a conversation, and who of them is there. */
-export async function showParticipants(messenger, conversation) {
-  const { people, me } = messenger;
-  const read = () =>
-    [...(conversation.participants?.values() ?? [])].map(({ user_id: id, role }) => ({
-      id,
-      role,
-      name: people.nameOf(id),
-      picture: people.pictureOf(id),
-      online: people.isOnline(id),
-    }));
-  const row = ({ id, role, name, online }) =>
-    h(
-      "div",
-      { class: "person", "data-testid": "participant", "data-user-id": id },
-      portrait(messenger, id, { online }),
-      h("span", { class: "person-name" }, name),
-      h("span", { class: "person-role" }, [id === me && "you", role !== "member" && role].filter(Boolean).join(", ")),
-    );
-  const shown = read().length;
-  const more = conversation.count > shown ? `${shown} of ${conversation.count} are shown.` : null;
-  await openPeople("Participants", more, "Close", read, row);
-}
-
-/** Draw anew what an open dialog tells of people. */
-export const renderDialog = () => redraw();
-
-// `read()` gives what is to be seen of each person, `row` draws one.
-async function openPeople(title, note, leave, read, row) {
-  const list = h("ul", { class: "people" });
-  const held = new Map();
-  redraw = () =>
-    arrange(
-      list,
-      read().map((person) => {
-        const entry = held.get(person.id) ?? { item: h("li"), shown: null };
-        held.set(person.id, entry);
-        const shown = JSON.stringify(person);
-        if (entry.shown !== shown) fill(entry.item, row(person));
-        entry.shown = shown;
-        return entry.item;
-      }),
-    );
-  redraw();
-  const answer = await open(
-    title,
-    h(
-      "div",
-      { class: "dialog-card" },
-      h("h2", {}, title),
-      note && h("p", {}, note),
-      list,
-      h(
-        "div",
-        { class: "dialog-actions" },
-        h(
-          "button",
-          { class: "button quiet", type: "button", "data-testid": "cancel", onclick: () => close("") },
-          leave,
-        ),
-      ),
-    ),
-  );
-  redraw = () => {};
-  return answer;
-}
-
-/** Say something in passing; not twice at once. */
-export function toast(words) {
-  if ([...byId("toasts").children].some((shown) => shown.textContent === words)) return;
-  const element = h("p", { class: "toast", "data-testid": "toast" }, words);
-  byId("toasts").append(element);
-  setTimeout(() => element.remove(), TOAST_MS);
+  const element = h("p", { class: "toast", "data-testid": "toast", "data-words": words }, h("span", {}, words), button);
+  toasts.append(element);
+  if (!lasting) setTimeout(() => element.remove(), TOAST_MS);
+  return () => element.remove();
 }

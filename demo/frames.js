@@ -2,82 +2,137 @@
 
 import { TURNS } from "./client/text.js";
 import { fill, h, icon, write } from "./dom.js";
+import { say } from "./words.js";
 
 const MOST = 200;
 const MOST_CHARS = 20_000;
 
-export class FramesPanel {
-  #root;
-  #toggle;
-  #list = h("ol", { class: "frames-list" });
-  #count = h("span", { class: "frames-count" });
+export class Frames {
+  #count;
   #frames = [];
   #total = 0;
+  #typed = "";
+  #open = false;
+  #sincePause = 0;
+  #paused = h("button", {
+    class: "icon-button",
+    type: "button",
+    "data-testid": "frames-pause",
+    onclick: () => this.#pause(this.#held === null),
+  });
+  // What is looked at while the list stands still; null while it goes on.
+  #held = null;
+  #missed = h("p", { class: "frames-missed", role: "status", hidden: true });
+  #list = h("ol", { class: "frames-list", "aria-label": say("dev.frames") });
+  element;
 
-  constructor({ root, toggle }) {
-    this.#root = root;
-    this.#toggle = toggle;
-    fill(toggle, icon("frames"), h("span", {}, "Frames"), this.#count);
-    toggle.addEventListener("click", () => this.open(root.hidden));
-    fill(
-      root,
+  /** `count`: where the number of frames that passed stands. */
+  constructor(count) {
+    this.#count = count;
+    const words = say("dev.filter");
+    const field = h("input", {
+      class: "field search",
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: words,
+      "aria-label": words,
+      "data-testid": "frames-filter",
+    });
+    field.addEventListener("input", () => {
+      this.#typed = field.value.trim().toLowerCase();
+      this.#redraw();
+    });
+    const clear = say("dev.clear");
+    this.element = h(
+      "section",
+      { class: "frames-part", "aria-label": say("dev.frames") },
       h(
-        "header",
-        { class: "frames-head" },
-        h("h2", { class: "frames-title" }, "Frames"),
-        h(
-          "button",
-          { class: "text-button", type: "button", "data-testid": "frames-clear", onclick: () => this.#clear() },
-          "Clear",
-        ),
+        "div",
+        { class: "frames-tools" },
+        field,
+        this.#paused,
         h(
           "button",
           {
             class: "icon-button",
             type: "button",
-            "data-testid": "frames-close",
-            "aria-label": "Close frames",
-            onclick: () => this.open(false),
+            "data-testid": "frames-clear",
+            "aria-label": clear,
+            title: clear,
+            onclick: () => this.#clear(),
           },
-          icon("close"),
+          icon("trash"),
         ),
       ),
+      this.#missed,
       this.#list,
     );
+    this.#pause(false);
   }
 
-  open(open) {
-    this.#root.hidden = !open;
-    this.#toggle.setAttribute("aria-expanded", String(open));
-    document.documentElement.classList.toggle("with-frames", open);
-    if (open) fill(this.#list, this.#frames.map(row));
-    else this.#list.replaceChildren();
+  /** While nobody looks at the list it costs nothing. */
+  show(open) {
+    this.#open = open;
+    this.#redraw();
   }
 
-  record(direction, frame) {
-    const entry = { direction, frame, at: new Date() };
+  record(direction, frame, at = new Date()) {
+    const entry = { direction, frame, at, text: null };
     this.#frames.unshift(entry);
     this.#frames.length = Math.min(this.#frames.length, MOST);
     this.#total += 1;
     write(this.#count, String(this.#total));
-    if (this.#root.hidden) return;
-    this.#list.prepend(row(entry));
-    while (this.#list.children.length > MOST) this.#list.lastElementChild.remove();
+    if (this.#held !== null) this.#tellMissed(this.#sincePause + 1);
+    else if (this.#open && this.#matches(entry)) {
+      this.#list.prepend(row(entry));
+      while (this.#list.children.length > MOST) this.#list.lastElementChild.remove();
+    }
+  }
+
+  #pause(pause) {
+    this.#held = pause ? [...this.#frames] : null;
+    const words = say(pause ? "dev.goOn" : "dev.pause");
+    this.#paused.setAttribute("aria-label", words);
+    this.#paused.setAttribute("aria-pressed", String(pause));
+    this.#paused.title = words;
+    fill(this.#paused, icon(pause ? "play" : "pause"));
+    this.#tellMissed(0);
+    if (!pause) this.#redraw();
+  }
+
+  #tellMissed(count) {
+    this.#sincePause = count;
+    this.#missed.hidden = this.#held === null;
+    write(this.#missed, this.#held === null ? "" : say("dev.paused", { count }));
   }
 
   #clear() {
     this.#frames = [];
+    if (this.#held !== null) this.#held = [];
     this.#total = 0;
-    write(this.#count, "0");
+    write(this.#count, "");
+    this.#tellMissed(0);
     this.#list.replaceChildren();
+  }
+
+  #redraw() {
+    const frames = this.#open ? (this.#held ?? this.#frames) : [];
+    fill(this.#list, frames.filter((entry) => this.#matches(entry)).map(row));
+  }
+
+  // By type and content, as it is shown.
+  #matches(entry) {
+    if (this.#typed === "") return true;
+    entry.text ??= `${entry.frame.type} ${json(entry.frame)}`.toLowerCase();
+    return entry.text.includes(this.#typed);
   }
 }
 
 function row({ direction, frame, at }) {
-  const type = frame.event ? `${frame.type} ${frame.event}` : String(frame.type);
-  const numbers = [frame.seq && `seq ${frame.seq}`, frame.change && `change ${frame.change}`, frame.code]
-    .filter(Boolean)
-    .join(" · ");
+  const { type, event, seq, change, code } = frame;
+  const numbers = [seq && `seq ${seq}`, change && `change ${change}`, code].filter(Boolean).join(" · ");
+  const way = say(direction === "out" ? "dev.out" : "dev.in");
   const details = h(
     "details",
     { class: "frame-details" },
@@ -86,10 +141,10 @@ function row({ direction, frame, at }) {
       {},
       h(
         "span",
-        { class: `frame-way ${direction}`, role: "img", "aria-label": direction === "out" ? "Sent" : "Received" },
+        { class: `frame-way ${direction}`, role: "img", "aria-label": way, title: way },
         icon(direction === "out" ? "up" : "drop"),
       ),
-      h("span", { class: `frame-type ${frame.type === "error" ? "bad" : ""}` }, type),
+      h("span", { class: `frame-type ${type === "error" ? "bad" : ""}` }, [type, event].filter(Boolean).join(" ")),
       h("span", { class: "frame-numbers" }, numbers),
       h(
         "time",
@@ -99,15 +154,15 @@ function row({ direction, frame, at }) {
       ),
     ),
   );
-  const body = h("pre", { class: "frame-json", tabindex: 0 }, json(frame));
+  const body = h(
+    "pre",
+    { class: "frame-json", tabindex: 0, role: "region", "aria-label": say("dev.content") },
+    json(frame),
+  );
   details.append(body);
   // Colours only for what somebody looks at.
   details.addEventListener("toggle", () => fill(body, ...coloured(body.textContent)), { once: true });
-  return h(
-    "li",
-    { class: "frame", "data-testid": "frame", "data-direction": direction, "data-type": frame.type },
-    details,
-  );
+  return h("li", { class: "frame", "data-testid": "frame", "data-direction": direction, "data-type": type }, details);
 }
 
 function json(frame) {

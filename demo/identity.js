@@ -1,55 +1,65 @@
-// Who we are to the server, on the socket and in REST calls. A token stays in this tab, and goes with it.
+// The token of this tab: it is asked for where there is none, stays in this tab, and goes with it.
 
 const TOKEN = "messenger.token";
-const DEVICE = "messenger.device";
 
-export const forgetToken = () => sessionStorage.removeItem(TOKEN);
-
-/** Authentication is off: we are whom the address says. */
-export class OpenIdentity {
-  #user;
-
-  constructor(user) {
-    this.#user = user;
-  }
-
-  getToken = async () => null;
-  address = () => ({ url: socketAddress(this.#user), protocols: ["messenger.v1"] });
-  headers = () => ({ "X-User-Id": this.#user });
-}
-
-/** We are whom the token says; it is asked for, and asked for again when the server refuses it. */
-export class TokenIdentity {
-  #user;
+export class TabToken {
   #ask;
+  #offer;
+  #refusal = null;
+  // Another token is offered to be given before the old one ends; null while none is.
+  #renewal = null;
 
-  /** `ask(refusal)` resolves with a token from the person at the page. */
-  constructor(user, ask) {
-    this.#user = user ?? "me";
+  /**
+   * `ask(reason, later)` resolves with a token from the person at the page, or, with `later`, with null where he does not want
+   * to now. `offer(run)` offers to do so without taking the chat away, and returns what takes the offer back.
+   */
+  constructor({ ask, offer }) {
     this.#ask = ask;
+    this.#offer = offer;
   }
 
-  getToken = async (refusal) => {
-    const held = refusal === null ? sessionStorage.getItem(TOKEN) : null;
-    const token = held ?? (await this.#ask(refusal));
-    sessionStorage.setItem(TOKEN, token);
-    return token;
+  /** As MessengerClient wants it. */
+  getToken = async ({ reason }) => {
+    if (reason === "token_expiring") return this.#hold(await this.#renew());
+    const held = reason === null ? sessionStorage.getItem(TOKEN) : null;
+    return held ?? this.#hold(await this.#ask(reason ?? this.#refusal, false));
   };
 
-  address = (token) => ({ url: socketAddress(this.#user), protocols: ["messenger.v1", `bearer.${token}`] });
-  headers = () => ({ Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` });
+  /** The server wants no more of this one: the next time another is asked for, with why. */
+  refuse(reason) {
+    forgetToken();
+    this.#refusal = reason;
+  }
+
+  /** The old one has ended, whether a new one is there or not. */
+  expire() {
+    if (this.#renewal?.asked) return;
+    this.#renewal?.run("token_expired", false);
+  }
+
+  #renew() {
+    return new Promise((resolve) => {
+      const offer = () => {
+        const takeBack = this.#offer(() => run("token_expiring", true));
+        this.#renewal = { asked: false, run, takeBack };
+      };
+      const run = async (reason, later) => {
+        this.#renewal.takeBack();
+        this.#renewal.asked = true;
+        const token = await this.#ask(reason, later);
+        if (token === null) return offer();
+        this.#renewal = null;
+        resolve(token);
+      };
+      offer();
+    });
+  }
+
+  #hold(token) {
+    this.#refusal = null;
+    sessionStorage.setItem(TOKEN, token);
+    return token;
+  }
 }
 
-/** The device keeps its name as long as the tab lives. */
-function socketAddress(user) {
-  let device = sessionStorage.getItem(DEVICE);
-  if (device === null) {
-    device = `web-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
-    sessionStorage.setItem(DEVICE, device);
-  }
-  const url = new URL(`ws/${encodeURIComponent(user)}`, document.baseURI);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = new URLSearchParams({ device });
-  url.hash = "";
-  return url.href;
-}
+export const forgetToken = () => sessionStorage.removeItem(TOKEN);

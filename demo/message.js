@@ -1,248 +1,369 @@
-// One row of the history as an element. A row keeps its element for its whole life: an optimistic one becomes real in place.
+// One line of the history as an element, and what can be done with a message. An optimistic message becomes real in its element.
 
 import { portrait } from "./avatar.js";
 import { unturned } from "./client/text.js";
-import { fill, h, icon } from "./dom.js";
-import { clockTime, dayTitle, enumerate, fullTime, hue } from "./format.js";
-import { readersOf } from "./rows.js";
+import { attachment, deletedWords, linked, shortened } from "./content.js";
+import { arrange, fill, h, icon } from "./dom.js";
+import { clockTime, countOf, dayTitle, fullTime, hue } from "./format.js";
+import { isJumbo, readersOf } from "./rows.js";
+import { Tools } from "./tools.js";
+import { enumerate, refused, say, systemWords } from "./words.js";
 
-const STATES = { pending: "Sending", sent: "Sent", read: "Read", failed: "Not sent" };
-// A finger cannot hover: it taps a message to see what can be done with it.
-const TOUCH = matchMedia("(hover: none)");
-// What turns text round (U+202A and the like) is no part of an address: it would read as another one.
-const LINK = /https?:\/\/[^\s<>"'\u202a-\u202e\u2066-\u2069]*[^\s<>"'.,;:!?)\]\u202a-\u202e\u2066-\u2069]/g;
+/** @import { Item } from "./rows.js" */
 
-export class RowElements {
-  #messenger;
+// Beside a message of many readers.
+const MOST_NAMED = 20;
+/**
+ * What a message depends on besides its row; `redraw` where it changed.
+ *
+ * @typedef {object} Setting
+ * @property {boolean} isDirect
+ * @property {boolean} isWritable @property {boolean} isAdmin
+ * @property {number} firstSeq @property {number} total  How many messages there are, held or not.
+ * @property {boolean} isArriving  Whether what is new is drawn as something that has just come.
+ */
+
+export class MessageElements {
+  #client;
   #does;
-  #held = new Map();
+  #reacted;
+  #held = new WeakMap();
+  #tools;
+  #active = null;
 
-  /** `does`: `edit(message)`, `remove(message)`, `retry(clientId)`, `discard(clientId)`. */
-  constructor(messenger, does) {
-    this.#messenger = messenger;
+  /** @type {Setting} */
+  setting = { isDirect: true, isWritable: true, isAdmin: false, firstSeq: 1, total: -1, isArriving: false };
+  /** Who takes part, for who has read. */
+  participants = [];
+
+  /**
+   * `does`: `edit(row)`, `reply(row)`, `delete(row)`, `readers(row)`, `react(row, emoji)`, `jump(messageId)`, `retry(key)`,
+   * `discard(key)`. `reacted` tells who reacted.
+   */
+  constructor({ client, canvas, does, reacted }) {
+    this.#client = client;
     this.#does = does;
-  }
-
-  clear() {
-    this.#held.clear();
-  }
-
-  /** The elements of these rows; those of rows that are gone are forgotten. `fresh` ones get the class of that name. */
-  of(rows, { log, about, fresh }) {
-    const keys = new Set(rows.map(({ key }) => key));
-    for (const key of this.#held.keys()) if (!keys.has(key)) this.#held.delete(key);
-    return rows.map((row) => {
-      let held = this.#held.get(row.key);
-      if (held === undefined) {
-        const element = h(row.kind === "message" ? "article" : "div", { class: fresh ? "fresh" : null });
-        if (row.kind === "message" && row.own)
-          element.addEventListener("click", () => TOUCH.matches && element.classList.toggle("touched"));
-        held = { element, shown: null };
-        this.#held.set(row.key, held);
-      }
-      const names = this.#names(row, log);
-      const shown = JSON.stringify([row, names, about.type]);
-      if (held.shown !== shown) {
-        held.shown = shown;
-        this.#draw(held.element, row, names, about);
-      }
-      return held.element;
+    this.#reacted = reacted;
+    this.#tools = new Tools({
+      canvas,
+      does,
+      rowOf: (article) => this.#held.get(article).item.row,
+      offers: (row) => this.#offers(row),
     });
+    canvas.addEventListener("focusin", (event) => this.#entered(event.target.closest("article")));
   }
 
-  #names(row, log) {
-    const { people } = this.#messenger;
-    if (row.kind !== "message") return null;
-    const readers = row.state === "read" ? readersOf(log, row.message.seq) : [];
-    const { sender_id } = row.message;
-    return {
-      sender: people.nameOf(sender_id),
-      picture: people.pictureOf(sender_id),
-      readers: readers.map((id) => people.nameOf(id)),
-    };
+  /** Another conversation: the Tab key comes in by its newest message, or by whichever had the focus last. */
+  begin(key) {
+    this.#active = key;
   }
 
-  #draw(element, row, names, about) {
-    const fresh = element.classList.contains("fresh") ? "fresh" : "";
-    if (row.kind === "message") {
-      element.className = [
-        "message",
-        row.own && "own",
-        row.first && "first",
-        row.last && "last",
-        row.state,
-        row.message.deleted_at && "gone",
-        fresh,
-      ]
-        .filter(Boolean)
-        .join(" ");
-      this.#drawMessage(element, row, names, about);
-      return;
-    }
-    element.className = `line ${row.kind} ${fresh}`;
-    if (row.kind === "new") fill(element, h("span", {}, "New"));
-    else if (row.kind === "day") fill(element, h("span", {}, dayTitle(row.at)));
-    else {
-      Object.assign(element.dataset, {
-        testid: "message",
-        messageId: row.message.id,
-        seq: row.message.seq,
-        type: "system",
-      });
-      fill(
-        element,
-        h(
-          "span",
-          { title: fullTime(row.at) },
-          h("span", { "data-testid": "message-content" }, unturned(row.message.content ?? "Something changed")),
-        ),
-      );
-    }
+  /** The element of an item: the given one drawn anew, or a new one. @param {Item} item @param {HTMLElement|null} element */
+  draw(item, element) {
+    if (item.kind === "day" || item.kind === "new") return line(item, element);
+    const made = element ?? h("article", { class: "entry" });
+    const held = this.#held.get(made) ?? { item, parts: null };
+    held.item = item;
+    this.#held.set(made, held);
+    const focused = made.contains(document.activeElement) ? document.activeElement : null;
+    if (item.kind === "system") this.#drawSystem(made, item);
+    else this.#drawMessage(made, held, element === null);
+    const place = item.row.seq === null ? this.setting.total : item.row.seq - this.setting.firstSeq + 1;
+    made.setAttribute("aria-posinset", String(Math.max(place, 1)));
+    this.count(made);
+    this.#step(made);
+    if (focused !== null && !focused.isConnected) refocus(made, focused);
+    return made;
   }
 
-  #drawMessage(element, row, { sender, readers }, about) {
-    const { message, own, state, error } = row;
+  /** How many messages there are is told by each of them. */
+  count(element) {
+    if (element.localName === "article") element.setAttribute("aria-setsize", String(this.setting.total));
+  }
+
+  /** Who reacted to it is known now, or is other than thought. */
+  reactedTo(element) {
+    const held = this.#held.get(element);
+    if (held?.item.kind === "message") this.#drawPressed(element, held.item.row);
+  }
+
+  /** What it says, in short. */
+  wordsOf(row) {
+    if (row.message_type === "system") return unturned(systemWords(row, (id) => this.#client.person(id).name));
+    return row.deleted_at ? deletedWords(row) : unturned(shortened(row.content ?? ""));
+  }
+
+  #drawSystem(element, { row, at }) {
+    element.className = "entry line system";
+    Object.assign(element.dataset, { testid: "message", messageId: row.id, seq: row.seq, type: "system" });
+    const words = this.wordsOf(row);
+    element.setAttribute("aria-label", words);
+    fill(element, h("span", { title: fullTime(at) }, h("span", { "data-testid": "message-content" }, words)));
+  }
+
+  #drawMessage(element, held, isNew) {
+    const { row, quoted, first, last, at } = held.item;
+    const { isDirect, isArriving } = this.setting;
+    const { own, sender } = row;
+    const state = stateOf(row);
+    const isGone = Boolean(row.deleted_at);
+    const isFresh = isNew ? isArriving : element.classList.contains("fresh");
+    element.className = [
+      "entry message",
+      own && "own",
+      first && "first",
+      last && "last",
+      state,
+      isGone && "gone",
+      !isGone && isJumbo(row.content ?? "") && "jumbo",
+      isFresh && "fresh",
+    ]
+      .filter(Boolean)
+      .join(" ");
     const data = {
       testid: "message",
-      messageId: message.id,
-      seq: message.seq,
-      state,
+      messageId: row.id,
+      seq: row.seq,
       own: own ? "true" : null,
-      deleted: message.deleted_at ? "true" : null,
+      state,
+      readBy: own && state !== "pending" && state !== "failed" ? row.readBy : null,
+      deleted: isGone ? "true" : null,
     };
     for (const [name, value] of Object.entries(data)) {
-      if (value === null) delete element.dataset[name];
+      if (value === null || value === undefined) delete element.dataset[name];
       else element.dataset[name] = String(value);
     }
-    const many = about.type !== "direct";
-    fill(
-      element,
-      !own &&
-        many &&
-        h("span", { class: "message-face" }, row.last && portrait(this.#messenger, message.sender_id, { small: true })),
+    const name = own ? say("names.you") : sender.name;
+    const label = { name, time: clockTime(at), words: this.wordsOf(row) };
+    element.setAttribute("aria-label", say("message.label", label));
+
+    if (held.parts === null) {
+      const line = h("div", { class: "bubble-line" });
+      held.parts = { line, body: h("div", { class: "message-body" }, line), face: null, look: null };
+      element.append(held.parts.body);
+    }
+    const { parts } = held;
+    const isNamed = !own && !isDirect && first;
+    this.#drawFace(element, parts, !own && !isDirect ? (last ? sender : "none") : null);
+    arrange(
+      parts.body,
+      [
+        isNamed
+          ? h("div", { class: `sender ink-${hue(row.sender_id)}` }, sender.name)
+          : h("span", { class: "hidden-text" }, say("names.by", { name })),
+        parts.line,
+        this.#reactions(row),
+        state === "failed" && this.#failure(row),
+      ].filter(Boolean),
+    );
+    arrange(parts.line, [this.#bubble(held.item, state, quoted), this.#tools.of(element)].filter(Boolean));
+    this.#drawPressed(element, row);
+  }
+
+  // A picture that is there already is not fetched again.
+  #drawFace(element, parts, of) {
+    const look = of === null ? null : of === "none" ? "none" : JSON.stringify(of);
+    if (look === parts.look) return;
+    parts.look = look;
+    parts.face?.remove();
+    parts.face =
+      of === null ? null : h("span", { class: "message-face" }, of !== "none" && portrait(of, { small: true }));
+    if (parts.face !== null) element.prepend(parts.face);
+  }
+
+  #bubble({ row, at }, state, quoted) {
+    const { own } = row;
+    const isGone = Boolean(row.deleted_at);
+    return h(
+      "div",
+      { class: "bubble" },
+      row.reply_to && !isGone && this.#quotation(row, quoted),
+      isGone
+        ? h("span", { class: "content", "data-testid": "message-content" }, icon("gone"), deletedWords(row))
+        : h("span", { class: "content", dir: "auto", "data-testid": "message-content" }, ...linked(row.content ?? "")),
+      !isGone && row.attachments?.length > 0 && h("span", { class: "attachments" }, ...row.attachments.map(attachment)),
       h(
-        "div",
-        { class: "message-body" },
-        !own && many && row.first && h("div", { class: `sender ink-${hue(message.sender_id)}` }, sender),
-        !(!own && many && row.first) && h("span", { class: "hidden-text" }, `${own ? "You" : sender}: `),
-        h("div", { class: "bubble-line" }, bubble(row, readers), this.#actions(row)),
-        reactions(message),
-        state === "failed" &&
-          h(
-            "div",
-            { class: "failure", role: "alert" },
-            h("span", { class: "failure-reason", "data-testid": "message-error" }, `Not sent. ${error?.message ?? ""}`),
-            h(
-              "span",
-              { class: "failure-does" },
-              h(
-                "button",
-                {
-                  class: "text-button",
-                  type: "button",
-                  "data-testid": "message-retry",
-                  onclick: () => this.#does.retry(message.client_id),
-                },
-                "Try again",
-              ),
-              h(
-                "button",
-                {
-                  class: "text-button",
-                  type: "button",
-                  "data-testid": "message-discard",
-                  onclick: () => this.#does.discard(message.client_id),
-                },
-                "Discard",
-              ),
-            ),
-          ),
+        "span",
+        { class: "meta" },
+        row.edited_at &&
+          !isGone &&
+          h("span", { class: "edited", title: fullTime(new Date(row.edited_at)) }, say("message.edited")),
+        h("time", { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at)),
+        own && !isGone && this.#ticks(row, state),
       ),
     );
   }
 
-  // For one's own, where the server has them. Always in the document, so that the keyboard reaches them.
-  #actions({ own, message }) {
-    if (!own || message.id === null || message.deleted_at) return null;
-    const action = (name, words, run) =>
-      h(
-        "button",
-        {
-          class: "action",
-          type: "button",
-          "data-testid": `message-${name}`,
-          "aria-label": words,
-          title: words,
-          onclick: run,
-        },
-        icon(name === "edit" ? "edit" : "trash"),
-      );
+  #ticks(row, state) {
+    const words = tickWords(state, row.readBy, this.setting.isDirect);
+    const ticks = h(
+      "span",
+      { class: `ticks ${state} by-${row.readBy ?? "none"}`, role: "img", "aria-label": words, title: words },
+      icon(state),
+    );
+    // Names are looked up for whom they interest.
+    if (state === "read")
+      ticks.addEventListener("pointerenter", () => {
+        const names = this.#readers(row).map(({ name }) => name);
+        if (names.length > 0) ticks.title = say("message.readBy", { names: named(names) });
+      });
+    return ticks;
+  }
+
+  #readers(row) {
+    return readersOf(this.participants, row.seq, row.sender_id);
+  }
+
+  #quotation(row, quoted) {
+    const words = quoted === null ? say("reply.earlier") : this.wordsOf(quoted);
+    return h(
+      "button",
+      {
+        class: `quotation ${quoted === null ? "" : `ink-${hue(quoted.sender_id)}`}`,
+        type: "button",
+        tabindex: -1,
+        "data-testid": "quotation",
+        "data-reply-to": row.reply_to,
+        onclick: () => this.#does.jump(row.reply_to),
+      },
+      quoted !== null && h("bdi", { class: "quotation-by" }, quoted.own ? say("names.you") : quoted.sender.name),
+      h("bdi", { class: "quotation-words" }, words),
+    );
+  }
+
+  #reactions(row) {
+    const counts = row.deleted_at ? [] : countsOf(row);
+    if (counts.length === 0) return null;
     return h(
       "div",
-      { class: "actions" },
-      action("edit", "Edit message", () => this.#does.edit(message)),
-      action("delete", "Delete message", () => this.#does.remove(message)),
+      { class: "reactions" },
+      ...counts.map(([emoji, count]) =>
+        h(
+          "button",
+          {
+            class: "reaction",
+            type: "button",
+            tabindex: -1,
+            "data-testid": "reaction",
+            "data-emoji": emoji,
+            onclick: (event) => this.#does.react(this.#rowAt(event.currentTarget), emoji),
+          },
+          emoji,
+          count > 1 && ` ${countOf(count)}`,
+        ),
+      ),
     );
+  }
+
+  // Which of them are one's own, and whose the others are, as far as that was told.
+  #drawPressed(element, row) {
+    if (countsOf(row).length === 0) return;
+    this.#reacted.want(row);
+    const who = this.#reacted.of(row.id);
+    if (who === null) return;
+    const me = this.#client.me?.id;
+    for (const chip of element.querySelectorAll(".reaction")) {
+      const ids = who.get(chip.dataset.emoji) ?? [];
+      chip.setAttribute("aria-pressed", String(ids.includes(me)));
+      // Oneself first: "You and Bob".
+      const names = [
+        ...(ids.includes(me) ? [say("names.you")] : []),
+        ...ids.filter((id) => id !== me).map((id) => this.#client.person(id).name),
+      ];
+      if (names.length === 0) continue;
+      chip.title = named(names);
+      chip.setAttribute("aria-label", say("reaction.by", { emoji: chip.dataset.emoji, names: named(names) }));
+    }
+  }
+
+  #failure(row) {
+    const button = (words, hook, run) =>
+      h("button", { class: "text-button", type: "button", "data-testid": hook, onclick: run }, words);
+    return h(
+      "div",
+      { class: "failure", role: "alert" },
+      h(
+        "span",
+        { class: "failure-reason", "data-testid": "message-error" },
+        say("message.failedBecause", { reason: row.error ? refused(row.error) : "" }),
+      ),
+      h(
+        "span",
+        { class: "failure-does" },
+        button(say("message.retry"), "message-retry", () => this.#does.retry(row.key)),
+        button(say("message.discard"), "message-discard", () => this.#does.discard(row.key)),
+      ),
+    );
+  }
+
+  // What can be done with it, by the names of `does`. The server decides in the end.
+  #offers(row) {
+    const { isWritable, isAdmin, isDirect } = this.setting;
+    if (row.message_type === "system" || row.id === null || row.deleted_at) return [];
+    return [
+      "react",
+      isWritable && "reply",
+      row.own && "readers",
+      row.own && isWritable && row.message_type === "text" && "edit",
+      (row.own || (isAdmin && !isDirect)) && "delete",
+    ].filter(Boolean);
+  }
+
+  // The focus is in it: it is the one by which the Tab key comes in.
+  #entered(element) {
+    const held = element === null ? undefined : this.#held.get(element);
+    if (held === undefined || this.#active === held.item.key) return;
+    this.#active = held.item.key;
+    for (const other of element.parentElement.children) if (this.#held.has(other)) this.#step(other);
+  }
+
+  #rowAt(element) {
+    return this.#held.get(element.closest("article")).item.row;
+  }
+
+  #step(element) {
+    const isActive = this.#held.get(element).item.key === this.#active;
+    element.tabIndex = isActive ? 0 : -1;
+    for (const button of element.querySelectorAll(".reaction, .quotation")) button.tabIndex = isActive ? 0 : -1;
   }
 }
 
-function bubble({ message, own, state, at }, readers) {
-  const gone = Boolean(message.deleted_at);
-  const told = readers.length > 0 ? `Read by ${enumerate(readers)}` : STATES[state];
-  return h(
-    "div",
-    { class: "bubble" },
-    gone
-      ? h(
-          "span",
-          { class: "content", "data-testid": "message-content" },
-          icon("gone"),
-          own ? "You deleted this message" : "This message was deleted",
-        )
-      : h(
-          "span",
-          { class: "content", dir: "auto", "data-testid": "message-content" },
-          ...linked(message.content ?? ""),
-        ),
-    h(
-      "span",
-      { class: "meta" },
-      message.edited_at &&
-        !gone &&
-        h("span", { class: "edited", title: fullTime(new Date(message.edited_at)) }, "edited"),
-      h("time", { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at)),
-      own &&
-        !gone &&
-        state !== null &&
-        h("span", { class: `ticks ${state}`, role: "img", "aria-label": told, title: told }, icon(state)),
-    ),
-  );
+/** What is told of one's own: pending, sent, read (by anybody) or failed; null of others' messages. */
+export function stateOf({ own, state, readBy }) {
+  if (!own) return null;
+  return state === "sent" && (readBy === "some" || readBy === "all") ? "read" : state;
 }
 
-function reactions({ reactions = null }) {
-  // The database keeps them in no order of ours.
-  const counts = Object.entries(reactions ?? {})
+/** Reactions and their counts, the most frequent first. The database keeps them in no order of ours. */
+export function countsOf({ reactions }) {
+  return Object.entries(reactions ?? {})
     .filter(([, count]) => count > 0)
     .sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-  if (counts.length === 0) return null;
-  return h(
-    "div",
-    { class: "reactions" },
-    ...counts.map(([emoji, count]) => h("span", { class: "reaction" }, emoji, count > 1 && ` ${count}`)),
-  );
 }
 
-/** Text with its http addresses as links. */
-function linked(text) {
-  const parts = [];
-  let end = 0;
-  for (const { 0: address, index } of text.matchAll(LINK)) {
-    parts.push(
-      text.slice(end, index),
-      h("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, address),
-    );
-    end = index + address.length;
-  }
-  parts.push(text.slice(end));
-  return parts.filter((part) => part !== "");
+function line(item, element) {
+  const made = element ?? h("div");
+  made.className = `entry line ${item.kind}`;
+  fill(made, h("span", {}, item.kind === "new" ? say("pane.new") : dayTitle(item.at)));
+  return made;
+}
+
+function tickWords(state, readBy, isDirect) {
+  if (state !== "read") return say(`message.${state}`);
+  if (isDirect) return say("message.read");
+  return say(readBy === "all" ? "message.readByAll" : "message.readBySome");
+}
+
+const named = (names) =>
+  names.length > MOST_NAMED
+    ? say("names.andMore", { names: names.slice(0, MOST_NAMED).join(", "), count: names.length - MOST_NAMED })
+    : enumerate(names);
+
+// The button in which the focus was is another element now; or it is gone, and the message has the focus.
+function refocus(element, former) {
+  const { testid, emoji } = former.dataset;
+  const same = [...element.querySelectorAll("button, a")].find(
+    (button) => testid !== undefined && button.dataset.testid === testid && button.dataset.emoji === emoji,
+  );
+  (same ?? element).focus({ preventScroll: true });
 }

@@ -2,6 +2,7 @@
 
 /** The address if it may be shown, else null: a whole one, of `https:` or of the origin of `page`, without credentials. */
 export function shownAddress(address, page) {
+  if (typeof address !== "string") return null;
   let url;
   try {
     url = new URL(address);

@@ -29,6 +29,15 @@ TALKS: Sequence[Talk] = (
         ),
     ),
     (
+        "announcement",
+        "House news",
+        (CHIARA, ALICE, BOB, DAE),
+        (
+            (CHIARA, "The lift is repaired on Tuesday, from nine to eleven."),
+            (CHIARA, "화요일 9시부터 11시까지 승강기를 수리해요."),
+        ),
+    ),
+    (
         "direct",
         None,
         (ALICE, BOB),

@@ -1,33 +1,49 @@
-// Who wants to hear of what. A topic is a word, optionally narrowed by an id; the listener reads the new state itself,
-// so a notice carries no data and may be merged with the next one.
+// Who wants to hear of what. A topic is a word, narrowed by an id after a colon where there are many of a kind. Listeners read
+// the new state themselves, so a notice may be merged with the next one.
+
+/** @typedef {(...data: any[]) => void} Listener */
 
 export class Changes {
+  /** @type {Map<string, Set<Listener>>} */
   #listeners = new Map();
 
-  /** Listen to a topic. Returns the function that ends it. */
+  /**
+   * Listen to a topic. Returns the function that ends it, which says whether nobody listens any more because of that.
+   *
+   * @param {string} topic
+   * @param {Listener} listener
+   */
   on(topic, listener) {
     const listeners = this.#listeners.get(topic) ?? new Set();
-    listeners.add(listener);
-    this.#listeners.set(topic, listeners);
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0 && this.#listeners.get(topic) === listeners) this.#listeners.delete(topic);
-    };
+    // Its own function, so that one who listens twice is told twice and leaves once.
+    const entry = /** @type {Listener} */ ((...data) => listener(...data));
+    this.#listeners.set(topic, listeners.add(entry));
+    return () => listeners.delete(entry) && listeners.size === 0 && this.#listeners.delete(topic);
   }
 
-  /** Tell the listeners of a topic. A listener that throws is reported and does not silence the others. */
-  tell(topic, id = null) {
-    for (const listener of [...(this.#listeners.get(topic) ?? [])]) {
+  /**
+   * Tell the listeners of a topic. One that throws is reported and does not silence the others.
+   *
+   * @param {string} topic
+   * @param {any[]} data
+   */
+  tell(topic, ...data) {
+    for (const listener of new Set(this.#listeners.get(topic))) {
       try {
-        listener(id);
+        listener(...data);
       } catch (error) {
-        reportError(error);
+        console.error(error);
       }
     }
   }
-}
 
-function reportError(error) {
-  if (typeof globalThis.reportError === "function") globalThis.reportError(error);
-  else console.error(error);
+  /** Whether somebody listens. @param {string} topic */
+  has(topic) {
+    return this.#listeners.has(topic);
+  }
+
+  /** The topics that somebody listens to. */
+  get topics() {
+    return [...this.#listeners.keys()];
+  }
 }

@@ -1,19 +1,47 @@
 // The conversations this user takes part in: what each is, who is in it, its log, and their order. Says nothing to the server.
 
+/** @import { People } from "./people.js" */
+/** @import { About, NotificationSettings, Role } from "./types.js" */
+
 import { Log } from "./log.js";
 import { unturned } from "./text.js";
 
 // `subscribed` names no more of them.
 const MOST_NAMED = 100;
+// As many as a list names.
+const FEW = 4;
+
+/**
+ * What a conversation is called where it has no title, and people who have no name.
+ *
+ * @typedef {object} Words
+ * @property {(id: number) => string} person
+ * @property {string} direct
+ * @property {string} group
+ * @property {(names: string, more: number) => string} andMore
+ */
+
+/** @type {Words} */
+export const ENGLISH = {
+  person: (id) => `User ${id}`,
+  direct: "Direct conversation",
+  group: "Conversation",
+  andMore: (names, more) => `${names} and ${more} more`,
+};
 
 /**
  * One conversation. `about` is the server's object (protocol.md §6); `participants` is null until somebody told them;
  * `others` are ids of a few of them, told with the list, and of whoever left a direct one.
  */
-class Conversation {
+export class Talk {
+  /** @type {Map<number, {user_id: number, role: Role}>|null} */
   participants = null;
+  /** @type {number[]} */
   others = [];
+  /** @type {NotificationSettings|null} */
+  notification = null;
 
+  /** @param {About} about @param {number} me */
   constructor(about, me) {
     this.id = about.id;
     this.about = about;
@@ -27,37 +55,52 @@ class Conversation {
 
   /** In a direct conversation the other one's id; null elsewhere, or while unknown. */
   get peer() {
-    if (this.about.type !== "direct") return null;
-    const { me } = this.log;
-    for (const userId of [...(this.participants?.keys() ?? []), ...this.others]) if (userId !== me) return userId;
-    return this.about.created_by === me ? null : this.about.created_by;
+    const { type, created_by } = this.about;
+    if (type !== "direct") return null;
+    return [...this.few, ...this.others, created_by].find((userId) => userId !== this.log.me) ?? null;
+  }
+
+  /** Ids of a few of the others: the same ones, in the same order, whether a list named them or all are known. */
+  get few() {
+    const others = [...(this.participants?.keys() ?? this.others)].filter((userId) => userId !== this.log.me);
+    return others.sort((a, b) => a - b).slice(0, FEW);
   }
 
   /** How many are in it. */
   get count() {
     const told = this.about.participant_count ?? 0;
     const named = this.participants?.size ?? 0;
-    return this.participants === null || named >= MOST_NAMED ? Math.max(told, named) : named;
+    return named > 0 && named < MOST_NAMED ? named : Math.max(told, named);
   }
 
   /** Whether we may write here, as far as our role says. */
   get writable() {
-    const role = this.participants?.get(this.log.me)?.role ?? this.about.my_role ?? "member";
+    const role = this.role ?? "member";
     return role === "admin" || (role === "member" && this.about.type !== "announcement");
+  }
+
+  /** Our own role; null where nobody told. */
+  get role() {
+    return this.participants?.get(this.log.me)?.role ?? this.about.my_role ?? null;
   }
 }
 
 export class Conversations {
+  /** @type {Map<string, Talk>} */
   #byId = new Map();
   #people;
+  #words;
 
   /** Our own user id; set before the first conversation comes. */
-  me = null;
+  me = 0;
 
-  constructor(people) {
+  /** @param {People} people @param {Words} words */
+  constructor(people, words) {
     this.#people = people;
+    this.#words = words;
   }
 
+  /** @param {string} id */
   get(id) {
     return this.#byId.get(id) ?? null;
   }
@@ -66,53 +109,43 @@ export class Conversations {
     return this.#byId.values();
   }
 
-  /** Latest activity first. */
-  get sorted() {
-    return [...this.#byId.values()].sort((a, b) => b.activeAt - a.activeAt || (a.id < b.id ? 1 : -1));
-  }
-
-  get unread() {
-    let unread = 0;
-    for (const { log } of this) unread += log.unread;
-    return unread;
-  }
-
   /** id → cursor, of every conversation held. */
   get cursors() {
-    return Object.fromEntries(
-      [...this].filter(({ log }) => log.cursor !== null).map(({ id, log }) => [id, log.cursor]),
-    );
+    return Object.fromEntries([...this].filter(({ log }) => log.cursor >= 0).map(({ id, log }) => [id, log.cursor]));
   }
 
-  /** Take a server's conversation object, from a list, an answer or an event; an older one than held changes nothing. */
+  /**
+   * Take a server's conversation object, from a list, an answer or an event; an older one than held changes nothing.
+   *
+   * @param {any} about
+   */
   merge(about) {
     let conversation = this.#byId.get(about.id);
     if (conversation === undefined) {
-      conversation = new Conversation(about, this.me);
+      conversation = new Talk(about, this.me);
       this.#byId.set(about.id, conversation);
     } else if ((about.last_change ?? 0) >= (conversation.about.last_change ?? 0)) {
       conversation.about = { ...conversation.about, ...about };
     }
     if (about.last_change !== undefined) conversation.log.begin(about);
     if (about.unread_count !== undefined) conversation.log.count(about);
-    if (Array.isArray(about.participants)) this.meet(conversation, about.participants);
-    if (Array.isArray(about.people)) this.#glimpse(conversation, about.people);
+    if (about.notification !== undefined) conversation.notification = about.notification;
+    if (about.participants !== undefined) this.meet(conversation, about.participants);
+    if (about.people !== undefined) {
+      // The few whom a list names: enough to call it by them.
+      for (const person of about.people) this.#people.introduce(person.user_id, person);
+      conversation.others = about.people.map((/** @type {any} */ { user_id }) => user_id);
+    }
     return conversation;
   }
 
-  /** Take the list of who is in it (protocol.md §4, `subscribed`). */
+  /** Take the list of who is in it (protocol.md §4, `subscribed`). @param {Talk} conversation @param {any[]} participants */
   meet(conversation, participants) {
     conversation.participants = new Map();
     for (const participant of participants) this.join(conversation, participant);
   }
 
-  // The few whom a list names: enough to call it by them.
-  #glimpse(conversation, people) {
-    for (const person of people) this.#people.introduce(person.user_id, person);
-    conversation.others = people.map(({ user_id }) => user_id);
-  }
-
-  /** Somebody came, or changed role. */
+  /** Somebody came, or changed role. @param {Talk} conversation @param {any} participant */
   join(conversation, { user_id, name, role, avatar_url, online, last_seen_at, last_read_seq = 0 }) {
     // Half a list would pass for a whole one.
     conversation.participants?.set(user_id, { user_id, role });
@@ -122,11 +155,13 @@ export class Conversations {
     if (user_id !== this.me) conversation.log.read(user_id, last_read_seq);
   }
 
+  /** @param {Talk} conversation @param {number} userId */
   leave(conversation, userId) {
     conversation.participants?.delete(userId);
     if (conversation.about.type === "direct") conversation.others = [userId];
   }
 
+  /** @param {string} id */
   remove(id) {
     return this.#byId.delete(id);
   }
@@ -135,16 +170,17 @@ export class Conversations {
     this.#byId.clear();
   }
 
-  /** What to call it: its title, else the people in it. */
+  /** What to call it: its title, else the people in it. @param {Talk} conversation */
   titleOf(conversation) {
-    const { about, peer, participants } = conversation;
-    const title = unturned(about.title ?? "").trim();
+    const { about, peer } = conversation;
+    const title = unturned(about.title);
     if (title !== "") return title;
-    if (about.type === "direct") return peer === null ? "Direct conversation" : this.#people.nameOf(peer);
-    const others = [...(participants?.keys() ?? conversation.others)].filter((userId) => userId !== this.me);
-    if (others.length === 0) return "Conversation";
-    const more = conversation.count - 1 - others.length;
-    const names = others.map((userId) => this.#people.nameOf(userId)).join(", ");
-    return more > 0 ? `${names} and ${more} more` : names;
+    const nameOf = (/** @type {number} */ id) => this.#people.person(id).name;
+    if (about.type === "direct") return peer === null ? this.#words.direct : nameOf(peer);
+    const { few } = conversation;
+    if (few.length === 0) return this.#words.group;
+    const more = conversation.count - 1 - few.length;
+    const names = few.map(nameOf).join(", ");
+    return more > 0 ? this.#words.andMore(names, more) : names;
   }
 }

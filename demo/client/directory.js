@@ -1,122 +1,89 @@
 // Reads which conversations there are and who people are: what events alone do not tell. Everything here may be asked
 // again at any time and changes no cursor.
 
+/** @import { Messenger } from "./messenger.js" */
+/** @import { Message } from "./types.js" */
+
+import { inTurn } from "./turns.js";
+
 // Ids in one question.
 const MOST = 500;
 
 export class Directory {
-  #rest;
-  #ask;
-  #insist;
-  #conversations;
-  #people;
-  #changes;
-  #quietly;
-  // user id or conversation id → resolves when the answer about it has come, or will not come.
-  #asked = new Map();
-  #reading = null;
-  #again = false;
+  #messenger;
+  /** @type {Set<number|string>} Users, and conversations, about whom we have asked under this connection. */
+  #asked = new Set();
 
   /** Whether the list of conversations has been read once. */
   loaded = false;
-  /** The list was read: `sync` may name every conversation now. */
-  onread = () => {};
 
-  /** Tells the topics `list` and, by People, `people`. */
-  constructor({ rest, ask, insist, quietly, conversations, people, changes }) {
-    this.#rest = rest;
-    this.#ask = ask;
-    this.#insist = insist;
-    this.#quietly = quietly;
-    this.#conversations = conversations;
-    this.#people = people;
-    this.#changes = changes;
+  /** @param {Messenger} messenger */
+  constructor(messenger) {
+    this.#messenger = messenger;
+    /** Read the list again: a conversation exists that we did not know, or know too little of. */
+    this.refresh = inTurn(() => messenger.quietly(this.#read()));
   }
 
   /** A new connection: what could not be told before may be told now, and people may be called otherwise. */
   opened() {
     this.#asked.clear();
-    this.discovered();
-    this.#quietly(this.#askUsers([this.#conversations.me, ...this.#people.ids]));
-  }
-
-  /** A conversation exists that we did not know, or know too little of. */
-  discovered() {
-    this.#quietly(this.refresh());
-  }
-
-  /** Read the list again. Whoever asks during a reading is served by one more, which all of them share. */
-  refresh() {
-    this.#again = true;
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = null;
-      if (this.#again) this.discovered();
-    });
-    return this.#reading;
+    this.refresh();
+    this.#messenger.quietly(this.#meet([this.#messenger.conversations.me, ...this.#messenger.people.ids]));
   }
 
   /**
    * Find out who wrote these messages, as far as we do not know. Everybody is asked for once a connection; and once for
    * each conversation, who has left it: of him nobody else tells us.
+   *
+   * @param {Pick<Message, "sender_id"|"conversation_id">[]} messages
    */
   learn(messages) {
-    const unknown = messages.filter(({ sender_id }) => !this.#people.knows(sender_id));
-    if (unknown.length > 0) this.#quietly(this.#learn(unknown));
+    const { people } = this.#messenger;
+    const unknown = messages.filter(({ sender_id }) => !people.knows(sender_id) && !this.#asked.has(sender_id));
+    for (const { sender_id } of unknown) this.#asked.add(sender_id);
+    if (unknown.length > 0) this.#messenger.quietly(this.#learn(unknown));
   }
 
+  /** @param {Pick<Message, "sender_id"|"conversation_id">[]} messages */
   async #learn(messages) {
-    await this.#askUsers(messages.map(({ sender_id }) => sender_id));
-    const nameless = messages.filter(({ sender_id }) => !this.#people.knows(sender_id));
-    const met = (former) => former.forEach((person) => this.#people.introduce(person.user_id, person));
-    for (const id of new Set(nameless.map(({ conversation_id }) => conversation_id)))
-      await this.#once([id], () => this.#rest.former(id).then(met));
+    const { people, rest } = this.#messenger;
+    await this.#meet(messages.map(({ sender_id }) => sender_id));
+    for (const { sender_id, conversation_id } of messages) {
+      if (people.knows(sender_id) || this.#asked.has(conversation_id)) continue;
+      this.#asked.add(conversation_id);
+      const { participants } = await rest.call("GET", `conversations/${conversation_id}/participants/former`);
+      for (const person of participants) people.introduce(person.user_id, person);
+    }
   }
 
-  async #askUsers(userIds) {
-    const all = [...new Set(userIds)];
-    const met = (users) => users.forEach((user) => this.#people.introduce(user.id, user));
-    const asking = [];
-    for (let from = 0; from < all.length; from += MOST)
-      asking.push(this.#once(all.slice(from, from + MOST), (ids) => this.#rest.users(ids).then(met)));
-    await Promise.all(asking);
-  }
-
-  // Ask about those of whom nobody has asked, and wait for the others' answers too. Rejects only for who asked first.
-  #once(ids, ask) {
-    const fresh = ids.filter((id) => !this.#asked.has(id));
-    const answer = fresh.length > 0 ? ask(fresh) : null;
-    const came = answer?.catch(() => {});
-    for (const id of fresh) this.#asked.set(id, came);
-    return Promise.all([answer, ...ids.map((id) => this.#asked.get(id))]);
+  /** @param {number[]} ids @returns {Promise<void>} */
+  async #meet(ids) {
+    const { people, rest } = this.#messenger;
+    const all = [...new Set(ids)];
+    if (all.length === 0) return;
+    const { users } = await rest.call("GET", `users?ids=${all.slice(0, MOST)}`);
+    for (const user of users) people.introduce(user.id, user);
+    await this.#meet(all.slice(MOST));
   }
 
   async #read() {
-    while (this.#again) {
-      this.#again = false;
-      const all = await this.#insist(() => this.#rest.conversations());
-      all.forEach((about) => this.#conversations.merge(about));
-      this.loaded = true;
-      this.#changes.tell("list");
-      this.learn(all.flatMap(({ last_message }) => last_message ?? []));
-    }
-    this.#quietly(this.#meetPeers());
-    this.onread();
+    const { changes, conversations, requests, rest } = this.#messenger;
+    const all = await requests.insist(() => rest.conversations());
+    all.forEach((about) => conversations.merge(about));
+    this.loaded = true;
+    changes.tell("list");
+    this.learn(all.flatMap(({ last_message }) => last_message ?? []));
+    const peers = [...conversations].flatMap(({ peer }) => peer ?? []);
+    this.#messenger.quietly(this.presence(peers.slice(0, MOST)));
+    // It may name every conversation now.
+    this.#messenger.catchUp();
   }
 
-  // Who the other one of each direct conversation is, where the list did not say, and whether he is there.
-  async #meetPeers() {
-    const direct = [...this.#conversations].filter(({ about }) => about.type === "direct");
-    for (const conversation of direct) {
-      if (conversation.participants !== null || conversation.others.length > 0) continue;
-      this.#conversations.meet(conversation, await this.#rest.participants(conversation.id));
-      this.#changes.tell("list", conversation.id);
-    }
-    const user_ids = direct
-      .map(({ peer }) => peer)
-      .filter((peer) => peer !== null)
-      .slice(0, MOST);
-    if (user_ids.length === 0) return;
-    const { users } = await this.#ask({ type: "presence", user_ids });
-    for (const { user_id, online, last_seen_at } of users) this.#people.seen(user_id, online, last_seen_at);
+  /** Ask who is there; what changes later comes by itself. @param {number[]} ids @returns {Promise<void>} */
+  async presence(ids) {
+    if (ids.length === 0) return;
+    const { users } = await this.#messenger.ask({ type: "presence", user_ids: ids.slice(0, MOST) });
+    for (const { user_id, online, last_seen_at } of users) this.#messenger.people.seen(user_id, online, last_seen_at);
+    await this.presence(ids.slice(MOST));
   }
 }

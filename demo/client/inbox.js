@@ -1,106 +1,83 @@
 // What each kind of frame from the server does to what we hold. Answers to questions do not come by here (requests.js).
 
-export class Inbox {
-  #messenger;
+/** @import { Talk } from "./conversations.js" */
+/** @import { Messenger } from "./messenger.js" */
+/** @import { Frame } from "./types.js" */
 
-  constructor(messenger) {
-    this.#messenger = messenger;
-  }
+// Of a conversation that nobody looks at so many messages are held, and when there are twice as many, the older half goes.
+const HELD_UNWATCHED = 200;
 
-  take(frame) {
-    const does = Object.hasOwn(this.#table, frame.type) ? this.#table[frame.type] : undefined;
-    if (does !== undefined) does(frame);
-    // Unknown types are ignored, but a change that they carry has a number, and the log must not get a hole.
-    else if (isDurable(frame)) this.#durable(frame);
-  }
-
-  #table = {
-    "message.sent": (frame) => this.#sent(frame),
-    "message.read": (frame) => this.#read(frame),
-    "participant.added": (frame) => this.#durable(frame, (conversation) => this.#joined(conversation, frame)),
-    "participant.updated": (frame) => this.#durable(frame, (conversation) => this.#joined(conversation, frame)),
-    "participant.removed": (frame) => this.#removed(frame),
-    "conversation.created": (frame) => this.#created(frame),
-    "conversation.updated": (frame) => this.#durable(frame, () => this.#updated(frame)),
-    "conversation.deleted": (frame) => this.#messenger.drop(frame.conversation_id),
-    "user.online": (frame) => this.#messenger.people.seen(frame.user_id, true),
-    "user.offline": (frame) => this.#messenger.people.seen(frame.user_id, false, frame.last_seen_at),
-    "user.updated": (frame) => this.#messenger.people.introduce(frame.user_id, frame),
-    typing: (frame) => this.#messenger.typing.heard(frame.conversation_id, frame.user_id, frame.is_typing),
-    error: (frame) => this.#error(frame),
-    system: (frame) => {
-      if (frame.event === "token_expiring") this.#messenger.changes.tell("expiring", frame.expires_in_s);
-    },
-  };
-
-  // A numbered change. `also` is what it means beyond the log; an old event, or one across a hole, means nothing.
-  #durable(frame, also = () => {}) {
-    const messenger = this.#messenger;
-    const conversation = messenger.conversations.get(frame.conversation_id);
-    if (conversation === null) {
-      messenger.directory.discovered();
-      return;
-    }
-    const outcome = conversation.log.apply(frame);
-    if (outcome === "hole") messenger.catchUp();
-    if (outcome !== "applied") return;
-    if (frame.data) {
-      messenger.settled([frame.data]);
-      if (frame.type === "message.new") messenger.typing.heard(conversation.id, frame.data.sender_id, false);
-    }
-    also(conversation);
-    messenger.changes.tell("log", conversation.id);
-    messenger.changes.tell("list", conversation.id);
-  }
-
-  // The frame names him; whether there is a picture of him is asked.
-  #joined(conversation, frame) {
-    this.#messenger.conversations.join(conversation, frame);
-    this.#messenger.directory.learn([{ sender_id: frame.user_id, conversation_id: conversation.id }]);
-  }
-
-  // Committed, and ours. The cursor stays: the event itself comes in its turn.
-  #sent({ conversation_id, client_id, data }) {
-    const messenger = this.#messenger;
-    if (client_id) messenger.outbox.settle(client_id);
-    messenger.conversations.get(conversation_id)?.log.upsert(data);
-    messenger.changes.tell("log", conversation_id);
-    messenger.changes.tell("list", conversation_id);
-  }
-
-  #read({ conversation_id, user_id, last_read_seq, unread_count = null }) {
-    const messenger = this.#messenger;
-    messenger.conversations.get(conversation_id)?.log.read(user_id, last_read_seq, unread_count);
-    messenger.changes.tell(user_id === messenger.me ? "list" : "log", conversation_id);
-  }
-
-  #removed(frame) {
-    const messenger = this.#messenger;
-    if (frame.user_id === messenger.me) {
+/** @param {Messenger} messenger @param {Frame} frame */
+export function take(messenger, frame) {
+  const { changes, conversations, directory, outbox, people, typing } = messenger;
+  const { type, conversation_id: id, user_id: userId } = frame;
+  switch (type) {
+    case "message.sent":
+      // Committed, and ours. The cursor stays: the event itself comes in its turn.
+      outbox.settle(frame.client_id);
+      conversations.get(id)?.log.upsert(frame.data);
+      return changes.tell("list", id);
+    case "message.read":
+      return messenger.read(frame);
+    case "participant.added":
+    case "participant.updated":
+      return durable(messenger, frame, (conversation) => {
+        conversations.join(conversation, frame);
+        // The frame names him; whether there is a picture of him is asked.
+        directory.learn([{ sender_id: userId, conversation_id: id }]);
+      });
+    case "participant.removed":
+      if (userId !== messenger.me)
+        return durable(messenger, frame, (conversation) => conversations.leave(conversation, userId));
       // A removal from before we were let in again is old.
-      const cursor = messenger.conversations.get(frame.conversation_id)?.log.cursor ?? 0;
-      if (frame.change > cursor) messenger.drop(frame.conversation_id);
-      return;
-    }
-    this.#durable(frame, (conversation) => messenger.conversations.leave(conversation, frame.user_id));
+      return frame.change > (conversations.get(id)?.log.cursor ?? 0) && messenger.drop(id);
+    case "conversation.created":
+      return messenger.begin(frame.conversation);
+    case "conversation.updated":
+      return durable(messenger, frame, () => conversations.merge(frame.conversation));
+    case "conversation.deleted":
+      return messenger.drop(id);
+    case "user.online":
+    case "user.offline":
+      return people.seen(userId, type === "user.online", frame.last_seen_at);
+    case "user.updated":
+      return people.introduce(userId, /** @type {any} */ (frame));
+    case "notifications.updated":
+      return messenger.notified(id, frame.notification);
+    case "typing":
+      return typing.heard(id, userId, frame.is_typing);
+    case "error":
+      return outbox.refused(frame) || changes.tell("trouble", frame);
+    case "system":
+      return frame.event === "token_expiring" && changes.tell("expiring", frame.expires_in_s);
+    case "notification":
+      return changes.tell(type, frame);
   }
-
-  #updated({ conversation = null }) {
-    if (conversation === null) this.#messenger.directory.discovered();
-    else this.#messenger.conversations.merge(conversation);
-  }
-
-  #created({ conversation }) {
-    this.#messenger.conversations.merge(conversation);
-    this.#messenger.changes.tell("list", conversation.id);
-    this.#messenger.directory.discovered();
-  }
-
-  #error(frame) {
-    if (!this.#messenger.outbox.refused(frame)) this.#messenger.changes.tell("trouble", frame);
-  }
+  if (String(type).startsWith("app.")) changes.tell("app", frame);
+  // Unknown types are ignored, but a change that they carry has a number, and the log must not get a hole.
+  else if (Number.isInteger(frame.change)) durable(messenger, frame);
 }
 
-function isDurable(frame) {
-  return Number.isInteger(frame.change) && typeof frame.conversation_id === "string";
+// A numbered change. `also` is what it means beyond the log; an old event, or one across a hole, means nothing.
+/** @param {Messenger} messenger @param {Frame} frame @param {(conversation: Talk) => void} [also] */
+function durable(messenger, frame, also) {
+  const { changes, conversations, directory, typing } = messenger;
+  const { type, conversation_id: id, change, data } = frame;
+  const conversation = conversations.get(id);
+  if (conversation === null) return directory.refresh();
+  const { about, log } = conversation;
+  const outcome = log.apply(frame);
+  if (outcome === "hole") messenger.catchUp();
+  if (outcome !== "applied") return;
+  if (data) {
+    messenger.settled([data]);
+    if (type === "message.new") typing.heard(id, data.sender_id, false);
+  }
+  also?.(conversation);
+  const more = type === "participant.added" ? 1 : type === "participant.removed" ? -1 : 0;
+  // What was told after this change counts them already.
+  if (more !== 0 && change > about.last_change)
+    conversations.merge({ id, last_change: change, participant_count: about.participant_count + more });
+  if (log.size > 2 * HELD_UNWATCHED && !messenger.watched.has(id)) log.trim(HELD_UNWATCHED);
+  changes.tell("list", id);
 }

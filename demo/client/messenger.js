@@ -1,72 +1,72 @@
 // All that one user's device knows and does: conversations, people, typing, sends. It holds state and tells topics
-// (`status`, `list`, `log` id, `typing` id, `people`, `trouble` error); it draws nothing and stores nothing.
+// (`status`, `list` id, `typing` id, `people` id, `trouble` error, `expiring` seconds, `notification` and `app` frame);
+// client.js is its face.
 
-import { CatchUp } from "./catchup.js";
+/** @import { Clock } from "./clock.js" */
+/** @import { Line } from "./connection.js" */
+/** @import { Words } from "./conversations.js" */
+/** @import { Log } from "./log.js" */
+/** @import { Said } from "./outbox.js" */
+/** @import { Rest } from "./rest.js" */
+/** @import { Frame, Message, NotificationSettings } from "./types.js" */
+
+import { catchUp } from "./catchup.js";
 import { Changes } from "./changes.js";
-import { systemClock } from "./clock.js";
 import { Conversations } from "./conversations.js";
 import { Directory } from "./directory.js";
-import { Inbox } from "./inbox.js";
+import { take } from "./inbox.js";
 import { Outbox } from "./outbox.js";
 import { People } from "./people.js";
-import { RequestError, Requests, TOO_LONG, insist, tooLarge } from "./requests.js";
+import { Requests } from "./requests.js";
+import { inTurn } from "./turns.js";
 import { Typing } from "./typing.js";
 
 const PAGE = 50;
+const nothing = () => {};
 
 export class Messenger {
+  /** Whoever follows a conversation listens to its id. */
+  watched = new Changes();
+  /** @type {Map<Log, Promise<void>>} The pages that are on their way. */
+  paging = new Map();
+  /** @type {Set<string>} Ids of conversations that are not there, or not for us. */
+  gone = new Set();
+
   #connection;
-  #rest;
-  #clock;
-  #requests;
-  #catchUp;
-  #watched = new Set();
-  #paging = new Map();
+  /** @type {Map<string, number>} Conversation id → the `seq` up to which reading is being told. */
   #reading = new Map();
-  // Counts hellos: work begun under a former one is not carried on.
-  #session = 0;
+  // Whoever wants to know whether somebody is there listens to his id.
+  #presence = new Changes();
+  /** @type {string|null} */
   #epoch = null;
 
-  constructor({ connection, rest, clock = systemClock, newId }) {
+  /**
+   * @param {Line} connection
+   * @param {Rest} rest
+   * @param {Clock} clock
+   * @param {Words} words
+   */
+  constructor(connection, rest, clock, words) {
+    const changes = new Changes();
+    const send = (/** @type {Frame} */ frame) => connection.send(frame);
     this.#connection = connection;
-    this.#rest = rest;
-    this.#clock = clock;
-    this.changes = new Changes();
-    this.people = new People(this.changes);
-    this.conversations = new Conversations(this.people);
-    const send = (frame) => connection.send(frame);
-    this.outbox = new Outbox({ send, clock, changes: this.changes, newId });
-    this.typing = new Typing(this.changes, clock, send);
-    this.#requests = new Requests(send, clock);
+    this.rest = rest;
+    this.changes = changes;
+    this.people = new People(changes, words);
+    this.conversations = new Conversations(this.people, words);
+    this.outbox = new Outbox(send, clock, changes);
+    this.typing = new Typing(send, clock, changes);
+    this.requests = new Requests(send, clock);
+    this.directory = new Directory(this);
+    /** A durable event was missed. */
+    this.catchUp = inTurn(() => this.quietly(catchUp(this)));
 
-    const ask = (frame) => this.#requests.ask(frame);
-    const insist = (attempt) => this.#insist(attempt);
-
-    this.#catchUp = new CatchUp({ ask: (frame) => insist(() => ask(frame)), clock, conversations: this.conversations });
-    this.#catchUp.onunknown = () => this.directory.refresh();
-    this.#catchUp.onepoch = (epoch) => {
-      if (this.#enterEpoch(epoch)) this.#enterWatched();
-    };
-    this.#catchUp.onremoved = (ids) => ids.forEach((id) => this.drop(id));
-    this.#catchUp.onapplied = (ids, messages) => this.#caughtUp(ids, messages);
-
-    this.directory = new Directory({
-      rest,
-      ask,
-      insist,
-      quietly: (promise) => this.#quietly(promise),
-      conversations: this.conversations,
-      people: this.people,
-      changes: this.changes,
-    });
-    this.directory.onread = () => this.catchUp();
-
-    const inbox = new Inbox(this);
     connection.onopen = (hello) => this.#opened(hello);
     connection.onclose = () => this.#closed();
-    connection.onstatus = () => this.changes.tell("status");
+    connection.onstatus = () => changes.tell("status");
+    connection.onwire = (direction, frame) => changes.tell("wire", direction, frame);
     connection.onframe = (frame) => {
-      if (!this.#requests.settle(frame)) inbox.take(frame);
+      if (!this.requests.settle(frame)) take(this, frame);
     };
   }
 
@@ -74,114 +74,134 @@ export class Messenger {
     return this.conversations.me;
   }
 
-  get status() {
-    return this.#connection.status;
-  }
-
-  on(topic, listener) {
-    return this.changes.on(topic, listener);
-  }
-
   // Looking
 
-  /** Follow a conversation: its newest page, and who types, reads and is there, until `unwatch`; across reconnects. */
+  /**
+   * Follow a conversation: its newest page, and who types, reads and is there; across reconnects. Returns the function that
+   * ends it, which says whether nobody follows it any more because of that.
+   *
+   * @param {string} id
+   */
   watch(id) {
-    if (this.#watched.has(id)) return;
-    this.#watched.add(id);
-    if (this.#connection.online) this.#quietly(this.#enter(id));
+    const isNew = !this.watched.has(id);
+    const end = this.watched.on(id, nothing);
+    if (isNew && this.#connection.online) this.#enter(id);
+    return () => {
+      if (!end()) return false;
+      this.typing.ended(id);
+      this.#connection.send({ type: "unsubscribe", conversation_id: id });
+      return true;
+    };
   }
 
-  unwatch(id) {
-    if (!this.#watched.delete(id)) return;
-    this.typing.ended(id);
-    this.#connection.send({ type: "unsubscribe", conversation_id: id });
+  /** Ask who is there, and again after each reconnect, until the function that this returns is called. @param {number[]} ids */
+  watchPresence(ids) {
+    const fresh = ids.filter((id) => !this.#presence.has(`${id}`));
+    const ends = ids.map((id) => this.#presence.on(`${id}`, nothing));
+    if (this.#connection.online) this.quietly(this.directory.presence(fresh));
+    return () => ends.forEach((end) => end());
   }
 
-  watches(id) {
-    return this.#watched.has(id);
-  }
-
-  /** The page before the oldest message held. Resolves when it is there, or cannot be had now. */
-  loadOlder(id) {
+  /** The page before the oldest message held. Resolves when it is there, or cannot be had now. @param {string} id */
+  async loadOlder(id) {
     const log = this.conversations.get(id)?.log;
-    if (!log || log.lowest === null || !log.hasOlder) return Promise.resolve();
-    return this.#quietly(this.#page(id, { before_seq: log.lowest }));
-  }
-
-  isPaging(id) {
-    return this.#paging.has(id);
+    if (log?.hasOlder) await this.quietly(this.#page(log));
   }
 
   // Doing
 
-  /** Write a message. It is in the outbox at once, and becomes a message when the server has committed it. */
-  send(id, content) {
-    this.typing.ended(id);
-    return this.outbox.write(id, content);
+  /** Ask anything (protocol.md §3). @param {Frame} frame */
+  ask(frame) {
+    return this.requests.ask(frame);
   }
 
-  /** Resolves when it is committed; the event that changes the message comes to us as to everybody. */
-  edit(messageId, content) {
-    const frame = { type: "message.edit", message_id: messageId, content };
-    if (tooLarge(frame)) return Promise.reject(new RequestError(TOO_LONG));
-    return this.#requests.ask(frame);
+  /** Write a message. It is in the outbox at once, and becomes a message when the server has committed it. @param {Said} said */
+  send(said) {
+    this.typing.ended(said.conversation_id);
+    return this.outbox.write(said);
   }
 
-  remove(messageId) {
-    return this.#requests.ask({ type: "message.delete", message_id: messageId });
-  }
-
-  /** Everything in the window has been seen. Silent where that is no news. */
+  /** Everything in the window has been seen. Silent where that is no news. @param {string} id */
   markRead(id) {
     const log = this.conversations.get(id)?.log;
     const last = log?.messages.findLast((m) => m.sender_id !== this.me && m.message_type !== "system");
-    if (!last || last.seq <= Math.max(log.lastReadSeq, this.#reading.get(id) ?? 0)) return;
+    if (!log || !last || last.seq <= Math.max(log.lastReadSeq, this.#reading.get(id) ?? 0)) return;
     this.#reading.set(id, last.seq);
-    this.#quietly(
-      this.#requests
-        .ask({ type: "message.read", message_id: last.id })
-        .then(({ last_read_seq, unread_count }) => {
-          log.read(this.me, last_read_seq, unread_count);
-          this.changes.tell("list", id);
-        })
-        .finally(() => {
-          if (this.#reading.get(id) === last.seq) this.#reading.delete(id);
-        }),
+    this.quietly(
+      this.ask({ type: "message.read", message_id: last.id })
+        .then((told) => this.read({ ...told, user_id: this.me }))
+        .finally(() => this.#reading.delete(id)),
     );
   }
 
-  /** The direct conversation with somebody. Resolves with its id, rejects with a RestError. */
-  async direct(userId) {
-    const about = await this.#rest.direct(userId);
+  /** Somebody has read. @param {Frame} told */
+  read({ conversation_id, user_id, last_read_seq, unread_count = null }) {
+    this.conversations.get(conversation_id)?.log.read(user_id, last_read_seq, unread_count);
+    this.changes.tell("list", conversation_id);
+  }
+
+  /** We are in a conversation that was made just now, or let in again. Returns its id. @param {any} about */
+  begin(about) {
     this.conversations.merge(about);
+    this.gone.delete(about.id);
     this.changes.tell("list", about.id);
-    this.directory.discovered();
+    this.directory.refresh();
+    if (this.watched.has(about.id)) this.#enter(about.id);
     return about.id;
+  }
+
+  /** What one wants to hear of a conversation has changed. @param {string} id @param {NotificationSettings} settings */
+  notified(id, settings) {
+    const conversation = this.conversations.get(id);
+    if (conversation === null) return;
+    conversation.notification = settings;
+    this.changes.tell("list", id);
   }
 
   // What the inbox asks for
 
-  /** A durable event was missed. */
-  catchUp() {
-    this.#quietly(this.#catchUp.run());
+  /** Take an answer to `sync`. Returns whether it said all; else the list says more. @param {Frame} answer */
+  caughtUp({ conversations, epoch, removed = [] }) {
+    if (this.#enterEpoch(epoch)) this.#enterWatched();
+    let isAllSaid = true;
+    for (const part of conversations) {
+      const { conversation_id: id, changes } = part;
+      const talk = this.conversations.get(id);
+      talk?.log.applySync(part);
+      this.settled(changes);
+      // System entries tell that people or a title changed, not into what. Who is in it is asked where somebody looks; elsewhere
+      // the list says what there is to know.
+      const isTold = changes.some((/** @type {Message} */ { message_type }) => message_type === "system");
+      if (isTold && this.watched.has(id)) this.#enter(id);
+      else if (isTold && talk) talk.participants = null;
+      if (isTold || !talk) isAllSaid = false;
+      this.changes.tell("list", id);
+    }
+    for (const id of removed) this.drop(id);
+    return isAllSaid;
   }
 
-  /** They are in the log now; ours are no longer on their way. */
+  /** They are in the log now; ours are no longer on their way. @param {Message[]} messages */
   settled(messages) {
     for (const { sender_id, client_id } of messages)
       if (sender_id === this.me && client_id) this.outbox.settle(client_id);
     this.directory.learn(messages);
   }
 
-  /** We are no longer in it. */
+  /** We are no longer in it, or never were. Who follows it goes on, should we be let in again. @param {string} id */
   drop(id) {
-    this.#watched.delete(id);
+    this.gone.add(id);
     this.conversations.remove(id);
     this.changes.tell("list", id);
   }
 
-  // Nobody waits for it: what goes wrong is told as `trouble`, unless it is only the connection.
-  #quietly(promise) {
+  /**
+   * Nobody waits for it: what goes wrong is told as `trouble`, unless it is only the connection.
+   *
+   * @param {Promise<any>} promise
+   * @returns {Promise<any>}
+   */
+  quietly(promise) {
     return promise.catch((error) => {
       if (error.code !== "disconnected") this.changes.tell("trouble", error);
     });
@@ -189,103 +209,89 @@ export class Messenger {
 
   // The course of a connection
 
+  /** @param {Frame} hello */
   #opened(hello) {
-    this.#session += 1;
     this.conversations.me = hello.user_id;
     this.#enterEpoch(hello.epoch);
     // What was missed while away is for `sync` to say, which is asked now in any case.
     for (const { log } of this.conversations) log.wanted = 0;
+    this.gone.clear();
     this.outbox.resend();
     this.#enterWatched();
     if (this.directory.loaded) this.catchUp();
     this.directory.opened();
+    this.quietly(this.directory.presence(this.#presence.topics.map(Number)));
+    this.changes.tell("me");
   }
 
   #closed() {
-    this.#session += 1;
-    this.#requests.abandon();
+    this.requests.abandon();
     this.outbox.lost();
-    this.#reading.clear();
-    this.#paging.clear();
     this.typing.forget();
     this.people.forgetPresence();
   }
 
   // Returns whether the database came back from a backup, so that everything held was void and is gone.
+  /** @param {string} epoch */
   #enterEpoch(epoch) {
-    if (!epoch || epoch === this.#epoch) return false;
-    const restored = this.#epoch !== null;
-    this.#epoch = epoch;
-    if (!restored) return false;
+    const former = this.#epoch;
+    this.#epoch = epoch || former;
+    if (former === null || former === this.#epoch) return false;
     this.conversations.clear();
     this.directory.loaded = false;
     this.changes.tell("list");
-    for (const id of this.#watched) this.changes.tell("log", id);
     return true;
   }
 
   #enterWatched() {
-    for (const id of this.#watched) this.#quietly(this.#enter(id));
+    for (const id of this.watched.topics) this.#enter(id);
   }
 
-  async #enter(id) {
+  /** @param {string} id */
+  #enter(id) {
+    this.quietly(this.#subscribe(id));
+  }
+
+  /** @param {string} id */
+  async #subscribe(id) {
     let answer;
     try {
-      answer = await this.#insist(() => this.#requests.ask({ type: "subscribe", conversation_id: id }));
-    } catch (error) {
-      if (error.code !== "disconnected") this.drop(id);
-      throw error;
+      answer = await this.requests.insist(() => this.ask({ type: "subscribe", conversation_id: id }));
+    } catch (/** @type {any} */ error) {
+      if (error.code !== "not_participant") throw error;
+      this.drop(id);
+      return;
     }
-    const { participants, last_seq, last_change, unread_count } = answer;
-    const conversation = this.conversations.merge({ ...answer.conversation, last_seq, last_change });
-    this.conversations.meet(conversation, participants);
-    const { log } = conversation;
-    const { last_read_seq } = participants.find(({ user_id }) => user_id === this.me) ?? {};
-    log.count({ unread_count, last_seq, last_change, last_read_seq });
-    if (last_change > log.cursor) {
-      log.wanted = Math.max(log.wanted, last_change);
-      this.catchUp();
-    }
+    this.gone.delete(id);
+    const { conversation, participants, last_seq, last_change, unread_count } = answer;
+    const { last_read_seq } = participants.find((/** @type {any} */ { user_id }) => user_id === this.me) ?? {};
+    const numbers = { last_seq, last_change, unread_count, last_read_seq };
+    const { log } = this.conversations.merge({ ...conversation, participants, ...numbers });
+    if (log.apply({ change: last_change, after: last_change }) === "hole") this.catchUp();
     this.changes.tell("list", id);
-    this.changes.tell("log", id);
-    if (log.lowest === null) await this.#page(id, {});
+    if (log.lowest === Infinity) await this.#page(log);
   }
 
   // One page at a time for each conversation: two at once would leave a gap between them.
-  #page(id, bounds) {
-    const underway = this.#paging.get(id);
+  /** @param {Log} log */
+  #page(log) {
+    const { id, generation, hasOlder, lowest } = log;
+    const underway = this.paging.get(log);
     if (underway !== undefined) return underway;
-    const { log } = this.conversations.get(id);
-    const { generation } = log;
-    const frame = { type: "history", conversation_id: id, limit: PAGE, ...bounds };
-    const page = this.#insist(() => this.#requests.ask(frame))
-      .then((answer) => {
-        if (this.conversations.get(id)?.log !== log || log.generation !== generation) return;
+    const frame = { type: "history", conversation_id: id, limit: PAGE, before_seq: hasOlder ? lowest : undefined };
+    const page = this.requests
+      .insist(() => this.ask(frame))
+      .then((/** @type {any} */ answer) => {
+        if (log.generation !== generation) return;
         log.applyHistory(answer);
         this.settled(answer.messages);
       })
       .finally(() => {
-        if (this.#paging.get(id) === page) this.#paging.delete(id);
-        this.changes.tell("log", id);
+        this.paging.delete(log);
+        this.changes.tell("list", id);
       });
-    this.#paging.set(id, page);
-    this.changes.tell("log", id);
+    this.paging.set(log, page);
+    this.changes.tell("list", id);
     return page;
-  }
-
-  #caughtUp(ids, messages) {
-    this.settled(messages);
-    for (const id of ids) this.changes.tell("log", id);
-    if (ids.length > 0) this.changes.tell("list");
-    // A log's system entries tell that people or a title changed, not into what.
-    const told = new Set(messages.filter((m) => m.message_type === "system").map((m) => m.conversation_id));
-    for (const id of told) if (this.#watched.has(id)) this.#quietly(this.#enter(id));
-    if (told.size > 0) this.directory.discovered();
-  }
-
-  // Ask until there is an answer, or the connection under which we began is gone.
-  #insist(attempt) {
-    const session = this.#session;
-    return insist(attempt, this.#clock, () => session === this.#session);
   }
 }

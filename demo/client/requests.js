@@ -1,5 +1,8 @@
 // Questions and their answers, matched by `ref`. Nothing is asked twice, except by `insist`.
 
+/** @import { Clock } from "./clock.js" */
+/** @import { Frame, Problem } from "./types.js" */
+
 const TIMEOUT_MS = 15_000;
 // The server's default is 64 KiB; a frame above it would cost the connection.
 const MOST_FRAME_BYTES = 60_000;
@@ -7,85 +10,117 @@ const FIRST_WAIT_MS = 1_000;
 const MOST_WAIT_MS = 15_000;
 
 // Worth asking again: nothing was refused, it merely did not happen.
-const TRANSIENT = new Set(["unavailable", "rate_limited", "timeout", "internal", "unreachable"]);
+const TRANSIENT = ["unavailable", "rate_limited", "timeout", "internal", "unreachable"];
 
-/** What is said, without asking, of a frame that the server would not even read. */
-export const TOO_LONG = { code: "content_too_long", message: "This message is too long" };
+/** The code, told without asking, of a frame that the server would not even read. */
+export const TOO_LONG = "content_too_long";
 
-export function tooLarge(frame) {
-  return new TextEncoder().encode(JSON.stringify(frame)).length > MOST_FRAME_BYTES;
-}
+/** @param {Frame} frame */
+export const tooLarge = (frame) => new TextEncoder().encode(JSON.stringify(frame)).length > MOST_FRAME_BYTES;
 
-/** An answer that says no: `code` as in protocol.md §4, or `disconnected` and `timeout` of our own. */
+/**
+ * Why something was not done, asked by a frame or by REST. `code` as in protocol.md §4, or of our own: `disconnected` and `timeout`
+ * (frames), `unreachable` where REST had no answer at all, `refused` where what said no was no daemon, `no_token` where there was
+ * nothing to ask with.
+ */
 export class RequestError extends Error {
-  constructor({ code, message, field = null, retry_after_s = null }) {
-    super(message ?? code);
+  /** @param {Problem} problem @param {number} [status] */
+  constructor({ code, message, detail, field = null, reason = null, retry_after_s = null }, status = 0) {
+    super(message ?? detail ?? code);
     this.name = "RequestError";
     this.code = code;
+    /** The field of the frame that was wrong. */
     this.field = field;
-    this.retryAfterMs = retry_after_s === null ? null : retry_after_s * 1000;
+    /** With `unauthorized`: why. */
+    this.reason = reason;
+    /** What REST answered with; 0 for a frame, and where there was no answer. */
+    this.status = status;
+    this.retryAfterMs = retry_after_s && retry_after_s * 1000;
   }
 }
+
+/** What nobody but ourselves says. @param {string} code */
+export const failure = (code) => new RequestError({ code });
 
 export class Requests {
   #send;
   #clock;
+  /** @type {Map<string, (frame: Frame) => void>} By `ref`, what takes the answer. */
   #waiting = new Map();
   #last = 0;
+  // Counts losses: what began under a former connection is not carried on.
+  #session = 0;
 
-  /** `send(frame)` returns false where there is no connection to send on. */
+  /**
+   * `send(frame)` returns false where there is no connection to send on.
+   *
+   * @param {(frame: Frame) => boolean} send
+   * @param {Clock} clock
+   */
   constructor(send, clock) {
     this.#send = send;
     this.#clock = clock;
   }
 
-  /** Ask; resolves with the answering frame, rejects with a RequestError. */
-  ask(frame) {
-    const ref = `r${++this.#last}`;
-    return new Promise((resolve, reject) => {
-      if (!this.#send({ ...frame, ref })) {
-        reject(new RequestError({ code: "disconnected", message: "Not connected" }));
-        return;
-      }
-      const cancel = this.#clock.after(TIMEOUT_MS, () => {
-        this.#waiting.delete(ref);
-        reject(new RequestError({ code: "timeout", message: "No answer from the server" }));
-      });
-      this.#waiting.set(ref, { resolve, reject, cancel });
-    });
+  /**
+   * Ask; resolves with the answering frame, rejects with a RequestError.
+   *
+   * @param {Frame} frame
+   * @returns {Promise<Frame>}
+   */
+  async ask(frame) {
+    const ref = this.#ref();
+    if (tooLarge(frame)) throw failure(TOO_LONG);
+    if (!this.#send({ ...frame, ref })) throw failure("disconnected");
+    return this.#wait(ref, TIMEOUT_MS, { type: "error", code: "timeout" });
   }
 
-  /** Hand an incoming frame to whoever asked for it. Returns whether somebody had. */
+  /** Hand an incoming frame to whoever asked for it. Returns whether somebody had. @param {Frame} frame */
   settle(frame) {
-    const waiting = this.#waiting.get(frame.ref);
-    if (waiting === undefined) return false;
-    this.#waiting.delete(frame.ref);
-    waiting.cancel();
-    if (frame.type === "error") waiting.reject(new RequestError(frame));
-    else waiting.resolve(frame);
-    return true;
+    this.#waiting.get(frame.ref)?.(frame);
+    return this.#waiting.delete(frame.ref);
+  }
+
+  /**
+   * Ask until there is an answer or a refusal. Rejects as `disconnected` once the connection is gone under which it began.
+   *
+   * @template T
+   * @param {() => Promise<T>} ask
+   * @returns {Promise<T>}
+   */
+  async insist(ask) {
+    const session = this.#session;
+    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, MOST_WAIT_MS)) {
+      try {
+        return await ask();
+      } catch (/** @type {any} */ error) {
+        if (!TRANSIENT.includes(error.code)) throw error;
+        if (session !== this.#session) throw failure("disconnected");
+        await this.#wait(this.#ref(), error.retryAfterMs ?? wait, { type: "pause" });
+      }
+    }
   }
 
   /** The connection is gone, and every answer with it. */
   abandon() {
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { reject, cancel } of waiting) {
-      cancel();
-      reject(new RequestError({ code: "disconnected", message: "Connection lost" }));
-    }
+    this.#session += 1;
+    for (const ref of this.#waiting.keys()) this.settle({ type: "error", code: "disconnected", ref });
   }
-}
 
-/** Ask until there is an answer or a refusal. Rejects as `disconnected` where `alive()` is no longer true after a wait. */
-export async function insist(ask, clock, alive) {
-  for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, MOST_WAIT_MS)) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!TRANSIENT.has(error.code)) throw error;
-      await new Promise((resolve) => clock.after(error.retryAfterMs ?? wait, resolve));
-      if (!alive()) throw new RequestError({ code: "disconnected", message: "Connection lost" });
-    }
+  #ref() {
+    return `r${++this.#last}`;
+  }
+
+  // What comes by this `ref`; `late` after `ms`.
+  /** @param {string} ref @param {number} ms @param {Frame} late @returns {Promise<Frame>} */
+  #wait(ref, ms, late) {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.after(ms, () => this.settle({ ...late, ref }));
+      this.#waiting.set(ref, (frame) => {
+        cancel();
+        if (frame.type === "error") reject(new RequestError(/** @type {any} */ (frame)));
+        else resolve(frame);
+      });
+    });
   }
 }

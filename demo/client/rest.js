@@ -1,79 +1,110 @@
-// The few REST calls that frames do not cover (protocol.md §5). Each rejects with a RestError.
+// REST calls (protocol.md §5): those that frames do not cover, and whatever the application wants. Each ends within 15 s, and
+// rejects with a RequestError.
 
-const PAGE = 100;
+import { below } from "./address.js";
+import { RequestError, failure } from "./requests.js";
 
-/** `code` as in protocol.md §4; `unreachable` where there was no answer at all. */
-export class RestError extends Error {
-  constructor(status, code, message) {
-    super(message);
-    this.name = "RestError";
-    this.status = status;
-    this.code = code;
-  }
-}
+/** @import { Clock } from "./clock.js" */
+/** @import { Tokens } from "./token.js" */
+
+const TIMEOUT_MS = 15_000;
+
+/**
+ * @typedef {object} RestParts
+ * @property {string} [url]  Where the daemon lives. Default: where the page does.
+ * @property {number | string} userId
+ * @property {Tokens} tokens
+ * @property {typeof globalThis.fetch} [fetch]
+ * @property {Clock} clock
+ */
 
 export class Rest {
-  #base;
-  #headers;
-  #fetch;
+  #parts;
+  #isSuspended = false;
+  /** @type {Set<AbortController>} */
+  #underway = new Set();
 
-  /** `base` ends with a slash. `headers()` says who we are, asked anew for each call. */
-  constructor({ base, headers = () => ({}), fetch = globalThis.fetch }) {
-    this.#base = base;
-    this.#headers = headers;
-    this.#fetch = fetch;
+  /** @param {RestParts} parts */
+  constructor(parts) {
+    this.#parts = parts;
   }
 
-  /** All of mine, latest activity first. */
+  /** As if the network were gone, also for what is underway, until `resume`. */
+  suspend() {
+    this.#isSuspended = true;
+    for (const abort of this.#underway) abort.abort();
+  }
+
+  resume() {
+    this.#isSuspended = false;
+  }
+
+  /**
+   * Call one endpoint. Resolves with what it answers, null where that is nothing.
+   *
+   * @param {string} method
+   * @param {string} path  Below /api/v1/messenger.
+   * @param {object} [body]
+   * @returns {Promise<any>}
+   */
+  async call(method, path, body) {
+    if (this.#isSuspended) throw failure("unreachable");
+    const abort = new AbortController();
+    const cancel = this.#parts.clock.after(TIMEOUT_MS, () => abort.abort());
+    this.#underway.add(abort);
+    // Neither a token that never comes nor a network that never answers is waited for any longer.
+    const ended = new Promise((_, reject) => (abort.signal.onabort = () => reject(failure("unreachable"))));
+    try {
+      return await Promise.race([ended, this.#attempt(abort.signal, method, path, body)]);
+    } finally {
+      cancel();
+      this.#underway.delete(abort);
+    }
+  }
+
+  /**
+   * @param {AbortSignal} signal
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @param {string | null} [expired]  The token with which it was tried before.
+   * @returns {Promise<any>}
+   */
+  async #attempt(signal, method, path, body, expired = null) {
+    const { url, userId, tokens, fetch = globalThis.fetch } = this.#parts;
+    const token = await tokens.get(expired && "token_expired", expired).catch(() => {
+      throw failure("no_token");
+    });
+    const response = await fetch(below(url, `api/v1/messenger/${path.replace(/^\//, "")}`), {
+      method,
+      headers: {
+        ...(token === null ? { "X-User-Id": `${userId}` } : { Authorization: `Bearer ${token}` }),
+        ...(body ? { "Content-Type": "application/json" } : {}),
+      },
+      body: body && JSON.stringify(body),
+      signal,
+    }).catch(() => {
+      throw failure("unreachable");
+    });
+    const { ok, status } = response;
+    const answer = status === 204 ? null : await response.json().catch(() => undefined);
+    if (status === 401 && answer?.reason === "token_expired" && token !== null && expired === null)
+      return this.#attempt(signal, method, path, body, token);
+    // Whoever answers without a code is no daemon: something in between.
+    if (!ok) throw new RequestError(answer?.code ? answer : { code: status < 500 ? "refused" : "unavailable" }, status);
+    if (answer === undefined) throw failure("unreachable");
+    return answer;
+  }
+
+  /** All conversations of mine, latest activity first. */
   async conversations() {
     const all = [];
-    let cursor = null;
+    let cursor = "";
     do {
-      const query = new URLSearchParams({ limit: PAGE, ...(cursor === null ? {} : { cursor }) });
-      const page = await this.#call("GET", `conversations?${query}`);
-      all.push(...page.conversations);
-      cursor = page.next_cursor ?? null;
-    } while (cursor !== null);
+      const { conversations, next_cursor } = await this.call("GET", `conversations?limit=100${cursor}`);
+      all.push(...conversations);
+      cursor = next_cursor && `&cursor=${encodeURIComponent(next_cursor)}`;
+    } while (cursor);
     return all;
-  }
-
-  /** The direct conversation with somebody: made now, or the one that is there. */
-  direct(userId) {
-    return this.#call("POST", "conversations", { type: "direct", participant_ids: [userId] });
-  }
-
-  async participants(conversationId) {
-    return (await this.#call("GET", `conversations/${conversationId}/participants`)).participants;
-  }
-
-  /** Who left it. */
-  async former(conversationId) {
-    return (await this.#call("GET", `conversations/${conversationId}/participants/former`)).participants;
-  }
-
-  async users(ids) {
-    return (await this.#call("GET", `users?${new URLSearchParams({ ids: ids.join(",") })}`)).users;
-  }
-
-  async #call(method, path, body = null) {
-    let response;
-    try {
-      response = await this.#fetch.call(globalThis, new URL(path, this.#base), {
-        method,
-        headers: { ...this.#headers(), ...(body === null ? {} : { "Content-Type": "application/json" }) },
-        body: body === null ? null : JSON.stringify(body),
-      });
-    } catch {
-      throw new RestError(0, "unreachable", "The server cannot be reached");
-    }
-    const answer = await response.json().catch(() => ({}));
-    if (!response.ok) {
-      throw new RestError(
-        response.status,
-        answer.code ?? "internal",
-        answer.detail ?? answer.title ?? "Something went wrong",
-      );
-    }
-    return answer;
   }
 }

@@ -4,4 +4,5 @@
 // Plain marks of direction (U+200E, U+200F) stay: some languages need them.
 export const TURNS = /[\u202a-\u202e\u2066-\u2069]/gu;
 
-export const unturned = (text) => text.replace(TURNS, "");
+/** @param {string|null|undefined} text */
+export const unturned = (text) => (text ?? "").replace(TURNS, "").trim();

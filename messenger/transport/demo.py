@@ -17,6 +17,8 @@ CONTENT_TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
+# The page's own folders. In an editable install others lie beside them: tests, the React package, what npm installed.
+FOLDERS = ("client", "words")
 # People's pictures lie wherever the host application keeps them. Nothing on the page turns text into elements or code, and a
 # browser that knows of Trusted Types sees to that.
 PAGE_POLICY = (
@@ -33,7 +35,10 @@ async def index(_: web.Request) -> web.Response:
 
 async def static(request: web.Request) -> web.Response:
     found: Traversable = files("messenger.demo")
-    for part in request.match_info["path"].split("/"):
+    *folders, name = request.match_info["path"].split("/")
+    if folders and folders[0] not in FOLDERS:
+        raise web.HTTPNotFound
+    for part in (*folders, name):
         # Nothing hidden, nothing above, nothing that is no page's file.
         if not part or part.startswith(".") or "\\" in part or "\x00" in part:
             raise web.HTTPNotFound

@@ -45,20 +45,23 @@ TURNS = str.maketrans("", "", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 # Everything that the page is made of: whatever else is in it was put there by somebody else.
 INSPECT = r"""() => {
   const tags = new Set(("html head meta title link script body noscript main div aside header footer nav section article span"
-    + " strong button a ul ol li h1 h2 p form textarea dialog time svg path bdi i details summary pre img label code").split(" "));
+    + " strong button a ul ol li h1 h2 h3 p form textarea dialog time svg path bdi i details summary pre img label code"
+    + " input select option dl dt dd").split(" "));
   const names = new Set(("id class type hidden role title tabindex dir lang name content media charset rel href src alt target rows"
     + " open placeholder enterkeyhint disabled datetime d viewBox draggable decoding referrerpolicy for autocomplete autofocus"
-    + " spellcheck required").split(" "));
+    + " spellcheck required maxlength value inert").split(" "));
+  // How high something is, and where: which the page says of rows of its own and of the field.
+  const PLACED = /^((height|top|overflow-y): [-\w.]+;\s?)+$/;
   const strange = [];
   for (const element of document.querySelectorAll("*")) {
     const tell = (what) => strange.push(`${what}: ${element.cloneNode(false).outerHTML}`);
     if (!tags.has(element.localName)) tell("element");
     for (const { name, value } of element.attributes) {
-      if (name === "style" ? element.localName !== "textarea" : !names.has(name) && !/^(aria|data)-[a-z-]+$/.test(name)) tell(name);
+      if (name === "style" ? !PLACED.test(value) : !names.has(name) && !/^(aria|data)-[a-z-]+$/.test(name)) tell(name);
       if ((name === "href" || name === "src") && !/^(\.\/|demo\/[a-z.]+|https?:\/\/\S+)$/.test(value)) tell(name);
     }
     if (element.localName === "img" && element.className !== "picture") tell("image");
-    if (element.localName === "a" && element.id !== "switch-user" && !element.closest(".content")) tell("link");
+    if (element.localName === "a" && element.id !== "switch-user" && !element.closest(".content, .attachment")) tell("link");
   }
   for (const [what, count] of Object.entries({ script: 1, link: 8, form: 1, "textarea:not(.token-field)": 1 })) {
     const found = document.querySelectorAll(what).length;

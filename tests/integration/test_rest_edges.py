@@ -3,11 +3,13 @@
 import json
 import time
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
 from yarl import URL
 
+from messenger.transport import demo
 from tests.support import contract
 from tests.support.node import SECRET, Cluster, Node, Stage, node_of_stage, stage_with
 from tests.support.people import API, Answer, Client, Frame, forged, token
@@ -284,6 +286,25 @@ async def test_the_demo_is_served_out_of_its_folder_and_nothing_else_is(node: No
     ):  # fmt: skip
         answer = await bare(node, "GET", f"/demo/{path}")
         refused(answer, 404, "not_found", "Not Found")
+
+
+async def test_of_the_demos_folder_only_the_page_is_served(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editable install finds there what npm installed and built, and the tests, too."""
+    page = {"app.js", "client/index.js", "words/ko.js"}
+    beside = {
+        "node_modules/x/index.js", "react/size.js", "react/dist/client/index.js", "react/example/index.html",
+        "react/example/node_modules/x.css", "tests/stage.js", "Client/index.js", "react/client/index.js",
+    }  # fmt: skip
+    for path in page | beside:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    monkeypatch.setattr(demo, "files", lambda package: tmp_path)
+    for path in page:
+        assert (await bare(node, "GET", f"/demo/{path}")).text == path
+    for path in beside:
+        refused(await bare(node, "GET", f"/demo/{path}"), 404, "not_found", "Not Found")
 
 
 async def test_where_the_demo_is_off_there_is_none(cluster: Cluster) -> None:

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 
-import { C, conversation, message, newMessage, settle } from "./fakes.mjs";
-import { clock, log, looking, messenger, ready, subscribed, transport } from "./stage.mjs";
+import { C, conversation, message, newMessage, settle } from "./fakes.js";
+import { client, clock, looking, ready, subscribed, summary, transport } from "./stage.js";
+
+const readUpTo = (userId) =>
+  client.conversation(C).participants.find(({ user_id }) => user_id === userId).last_read_seq;
 
 describe("reading", () => {
   test("says the last message of somebody else, once, and clears the badge when confirmed", async () => {
     await looking([message(1, 1), message(2, 2), message(3, 3, { sender_id: 1 })]);
-    messenger.markRead(C);
-    messenger.markRead(C);
+    client.markRead(C);
+    client.markRead(C);
     assert.deepEqual(
       transport.of("message.read").map(({ message_id }) => message_id),
       ["m2"],
@@ -21,8 +24,8 @@ describe("reading", () => {
       unread_count: 0,
     });
     await settle();
-    messenger.markRead(C);
-    assert.deepEqual([transport.of("message.read").length, log().lastReadSeq], [1, 2]);
+    client.markRead(C);
+    assert.deepEqual([transport.of("message.read").length, client.conversation(C).lastReadSeq], [1, 2]);
   });
 
   test("our reading on another device clears the badge here", async () => {
@@ -35,12 +38,12 @@ describe("reading", () => {
       last_read_seq: 4,
       unread_count: 0,
     });
-    assert.equal(log().unread, 0);
+    assert.equal(summary().unread, 0);
   });
 
   test("subscribed tells how far everybody has read, and later readings move it", async () => {
     await looking([message(1, 1, { sender_id: 1 })]);
-    assert.equal(log().reads.get(2) ?? 0, 0);
+    assert.equal(readUpTo(2), 0);
     transport.receive({
       type: "message.read",
       conversation_id: C,
@@ -49,55 +52,57 @@ describe("reading", () => {
       last_read_seq: 1,
       read_at: "2026-01-01T00:00:00Z",
     });
-    assert.equal(log().reads.get(2), 1);
+    assert.equal(readUpTo(2), 1);
   });
 
   test("subscribed with unread messages keeps the badge", async () => {
     await ready(conversation({ last_seq: 4, last_change: 4, unread_count: 3 }));
-    messenger.watch(C);
+    client.watch(C);
     subscribed({ last_seq: 4, last_change: 4, unread_count: 3 });
     await settle();
-    assert.equal(log().unread, 3);
+    assert.equal(summary().unread, 3);
   });
 });
 
 describe("typing", () => {
-  const typing = (user_id, is_typing) => transport.receive({ type: "typing", conversation_id: C, user_id, is_typing });
+  const heard = (user_id, is_typing) => transport.receive({ type: "typing", conversation_id: C, user_id, is_typing });
+  const typing = () => client.conversation(C).typing.map(({ id }) => id);
 
   test("counts for 5 s, unless repeated, stopped, or followed by the message", async () => {
     await looking();
-    typing(2, true);
+    heard(2, true);
     await clock.pass(4_000);
-    typing(2, true);
+    heard(2, true);
     await clock.pass(4_999);
-    assert.deepEqual(messenger.typing.in(C), [2]);
+    assert.deepEqual(typing(), [2]);
     await clock.pass(1);
-    assert.deepEqual(messenger.typing.in(C), []);
-    typing(2, true);
-    typing(3, true);
-    typing(2, false);
-    assert.deepEqual(messenger.typing.in(C), [3]);
+    assert.deepEqual(typing(), []);
+    heard(2, true);
+    heard(3, true);
+    heard(2, false);
+    assert.deepEqual(typing(), [3]);
     transport.receive(newMessage(message(1, 1, { sender_id: 3 })));
-    assert.deepEqual(messenger.typing.in(C), []);
+    assert.deepEqual(typing(), []);
   });
 
   test("our own is said every 3 s while keys are struck, and taken back with the text", async () => {
     await looking();
     const said = () => transport.sent.filter(({ type }) => type.startsWith("typing")).map(({ type }) => type);
-    messenger.typing.typed(C, "h");
-    messenger.typing.typed(C, "he");
+    client.typed(C, "h");
+    client.typed(C, "he");
     assert.deepEqual(said(), ["typing.start"]);
     await clock.pass(3_000);
-    messenger.typing.typed(C, "hel");
-    messenger.typing.typed(C, "");
-    messenger.typing.typed(C, "");
+    client.typed(C, "hel");
+    client.typed(C, "");
+    client.typed(C, "");
     assert.deepEqual(said(), ["typing.start", "typing.start", "typing.stop"]);
   });
 
   test("nobody types, and nobody's presence is known, without a connection", async () => {
     await looking();
-    typing(2, true);
+    heard(2, true);
+    assert.deepEqual([typing(), client.presence([2])[2].online], [[2], true]);
     transport.lose();
-    assert.deepEqual([messenger.typing.in(C), messenger.people.isOnline(2)], [[], false]);
+    assert.deepEqual([typing(), client.presence([2])], [[], { 2: null }]);
   });
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 
 import { Log } from "../client/log.js";
-import { C, ModelConversation, chance } from "./fakes.mjs";
+import { C, ModelConversation, chance } from "./fakes.js";
 
 const ME = 1;
 

@@ -1,4 +1,4 @@
-// The cast of the tests: a clock that moves when told, a transport that records, a model of the server's log.
+// The cast of the tests: a clock that moves when told, a server that is spoken for, a model of its log.
 
 /** A clock whose time passes only by `pass`. */
 export class FakeClock {
@@ -34,39 +34,54 @@ export class FakeClock {
   }
 }
 
-/** Let promises that are already decided run their course. */
-export const settle = () => new Promise((resolve) => setImmediate(resolve));
+/** Let promises that are already decided run their course, and what follows from them. */
+export async function settle() {
+  for (let round = 0; round < 10; round += 1) await new Promise((resolve) => setImmediate(resolve));
+}
 
-/** In the place of Connection: what was sent is in `sent`, and the test speaks for the server. */
+/**
+ * In the place of the server, as the client's WebSocket meets it: what was sent is in `sent`, and the test speaks for the
+ * server. `open` needs `client`, which the stage gives it.
+ */
 export class FakeTransport {
-  status = { state: "idle", reason: null, retryAt: null };
   sent = [];
+  client = null;
+  #socket = null;
 
-  get online() {
-    return this.status.state === "online";
+  /** For the client's option of that name. */
+  get WebSocket() {
+    const transport = this;
+    return class {
+      readyState = 1;
+      constructor() {
+        transport.#socket = this;
+      }
+      send(text) {
+        transport.sent.push(JSON.parse(text));
+        transport.onsend?.(transport.sent.at(-1));
+      }
+      close() {
+        this.readyState = 3;
+      }
+    };
   }
 
-  send(frame) {
-    if (!this.online) return false;
-    this.sent.push(structuredClone(frame));
-    this.onsend?.(this.sent.at(-1));
-    return true;
-  }
-
-  open({ userId = 1, epoch = "e1" } = {}) {
-    this.status = { state: "online", reason: null, retryAt: null };
-    this.onstatus(this.status);
-    this.onopen({ type: "system", event: "connected", user_id: userId, epoch, heartbeat_s: 25 });
+  /** Let the client connect, and greet it. */
+  async open({ userId = 1, epoch = "e1" } = {}) {
+    this.client.start();
+    this.client.nudge();
+    await settle();
+    this.receive({ type: "system", event: "connected", user_id: userId, epoch, heartbeat_s: 25 });
   }
 
   lose() {
-    this.status = { state: "waiting", reason: "lost", retryAt: 0 };
-    this.onstatus(this.status);
-    this.onclose();
+    const socket = this.#socket;
+    socket.readyState = 3;
+    socket.onclose({ code: 1006, reason: "" });
   }
 
   receive(frame) {
-    this.onframe(structuredClone(frame));
+    this.#socket.onmessage({ data: JSON.stringify(frame) });
   }
 
   /** The frames of one type that were sent. */
@@ -74,11 +89,35 @@ export class FakeTransport {
     return this.sent.filter((frame) => frame.type === type);
   }
 
-  /** Answer the last unanswered frame of a type. */
+  /** Answer the last frame of a type. */
   answer(type, answer) {
     const frame = this.of(type).at(-1);
     if (frame === undefined) throw new Error(`no ${type} was sent`);
     this.receive({ ...answer, ref: frame.ref });
+  }
+}
+
+/** A Storage that survives its clients, as a browser's does a reload. */
+export class MemoryStorage {
+  #items = new Map();
+
+  get length() {
+    return this.#items.size;
+  }
+  key(index) {
+    return [...this.#items.keys()][index] ?? null;
+  }
+  getItem(key) {
+    return this.#items.get(key) ?? null;
+  }
+  setItem(key, value) {
+    this.#items.set(key, String(value));
+  }
+  removeItem(key) {
+    this.#items.delete(key);
+  }
+  clear() {
+    this.#items.clear();
   }
 }
 

@@ -1,26 +1,27 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 
-import { C, D, conversation, message, newMessage, settle } from "./fakes.mjs";
+import { C, D, conversation, message, newMessage, settle } from "./fakes.js";
 import {
+  client,
   clock,
   contents,
-  log,
+  cursor,
   looking,
-  messenger,
   nothing,
   part,
   ready,
   rest,
   subscribed,
+  summary,
   transport,
-} from "./stage.mjs";
+} from "./stage.js";
 
 describe("catching up", () => {
   test("after a reconnect sync names all cursors, and goes on until more is false", async () => {
     await looking([message(1, 1)]);
     transport.lose();
-    transport.open();
+    await transport.open();
     assert.deepEqual(transport.of("sync").at(-1).cursors, { [C]: 1 });
     transport.answer("sync", {
       type: "sync",
@@ -36,24 +37,24 @@ describe("catching up", () => {
       conversations: [part({ changes: [message(3, 3)], last_change: 3, last_seq: 3 })],
     });
     await settle();
-    assert.deepEqual([contents(), log().cursor], [["text 1", "text 2", "text 3"], 3]);
+    assert.deepEqual([contents(), cursor()], [["text 1", "text 2", "text 3"], 3]);
   });
 
   test("what one is no longer in is dropped", async () => {
     await ready();
     transport.lose();
     rest.list = [];
-    transport.open();
+    await transport.open();
     transport.answer("sync", { type: "sync", ...nothing, removed: [C] });
     await settle();
-    assert.equal(messenger.conversations.get(C), null);
+    assert.equal(summary(), undefined);
   });
 
   test("a conversation in the answer that is not held is looked up, and then asked for by cursor", async () => {
     await ready();
     transport.lose();
     rest.list.push(conversation({ id: D, title: "While away", last_change: 2, last_seq: 2 }));
-    transport.open();
+    await transport.open();
     transport.answer("sync", {
       type: "sync",
       ...nothing,
@@ -78,15 +79,31 @@ describe("catching up", () => {
     rest.list[0].last_change = 2;
     await settle();
     assert.ok(rest.calls.slice(before).includes("conversations"));
-    assert.equal(messenger.conversations.get(C).about.title, "Renamed");
+    assert.equal(summary().about.title, "Renamed");
+  });
+
+  test("and who is in it is no longer known where nobody looks: the list says what one's own role is", async () => {
+    const unwatch = await looking([message(1, 1)]);
+    assert.equal(client.conversation(C).role, "admin");
+    unwatch();
+    transport.lose();
+    rest.list = [conversation({ my_role: "observer", last_change: 2, last_seq: 2 })];
+    await transport.open();
+    transport.answer("sync", {
+      type: "sync",
+      ...nothing,
+      conversations: [part({ changes: [message(2, 2, { message_type: "system" })], last_change: 2, last_seq: 2 })],
+    });
+    await settle();
+    assert.deepEqual([summary().role, summary().writable], ["observer", false]);
   });
 
   test("another epoch: everything starts over, also what is being looked at", async () => {
     await looking([message(1, 1), message(2, 2)]);
     transport.lose();
     rest.list = [conversation({ last_seq: 1, last_change: 1, last_message: message(1, 1, { content: "restored" }) })];
-    transport.open({ epoch: "e2" });
-    assert.equal(messenger.conversations.get(C), null);
+    await transport.open({ epoch: "e2" });
+    assert.equal(summary(), undefined);
     subscribed({ last_seq: 1, last_change: 1 });
     await settle();
     transport.answer("history", {
@@ -96,7 +113,7 @@ describe("catching up", () => {
       more: false,
     });
     await settle();
-    assert.deepEqual([contents(), log().cursor], [["restored"], 1]);
+    assert.deepEqual([contents(), cursor()], [["restored"], 1]);
   });
 
   test("a change that the database knows nothing of does not keep us asking for ever", async () => {
@@ -106,12 +123,12 @@ describe("catching up", () => {
     const before = transport.of("sync").length;
     transport.receive(newMessage(message(9, 9)));
     for (let i = 0; i < 10; i += 1) await clock.pass(5_000);
-    assert.equal(transport.of("sync").length - before, 3);
+    assert.equal(transport.of("sync").length - before, 1);
   });
 
   test("a page of history that was asked before a reset is not added after it", async () => {
     await looking([message(50, 50)], { more: true });
-    messenger.loadOlder(C);
+    client.loadOlder(C);
     transport.receive(newMessage(message(99, 99)));
     transport.answer("sync", {
       type: "sync",
@@ -126,8 +143,8 @@ describe("catching up", () => {
 
   test("older pages: one at a time, below the window, until there are no more", async () => {
     await looking([message(3, 3)], { more: true });
-    messenger.loadOlder(C);
-    messenger.loadOlder(C);
+    client.loadOlder(C);
+    client.loadOlder(C);
     assert.deepEqual(
       transport
         .of("history")
@@ -142,7 +159,7 @@ describe("catching up", () => {
       more: false,
     });
     await settle();
-    await messenger.loadOlder(C);
+    await client.loadOlder(C);
     assert.deepEqual([contents(), transport.of("history").length], [["text 1", "text 2", "text 3"], 2]);
   });
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe, test } from "vitest";
 
 import { Log } from "../client/log.js";
-import { C, message, newMessage } from "./fakes.mjs";
+import { C, message, newMessage } from "./fakes.js";
 
 const ME = 1;
 const begun = (last_change = 0, more = {}) => {
@@ -96,6 +96,23 @@ describe("the window", () => {
     assert.deepEqual([seqs(log), log.lowest, log.hasOlder], [[9, 10, 11], 9, true]);
   });
 
+  test("gets no hole by a snapshot whose newest message is not the next one", () => {
+    const log = begun(2, { last_message: message(2, 2) });
+    log.applyHistory({ messages: [message(1, 1), message(2, 2)], more: false });
+    log.begin({ last_change: 5, last_message: message(5, 5) });
+    assert.deepEqual([seqs(log), log.newest.seq, log.unread], [[1, 2], 5, 2]);
+    log.applySync({
+      changes: [message(3, 3), message(4, 4), message(5, 6, { content: "edited" })],
+      last_change: 6,
+      last_seq: 5,
+      unread_count: 5,
+      more: false,
+    });
+    assert.deepEqual([seqs(log), log.newest.content], [[1, 2, 3, 4, 5], "edited"]);
+    log.begin({ last_change: 7, last_message: message(6, 7) });
+    assert.deepEqual([seqs(log), log.newest.seq], [[1, 2, 3, 4, 5, 6], 6]);
+  });
+
   test("grows downwards by older pages", () => {
     const log = begun(4);
     log.applyHistory({ messages: [message(3, 3), message(4, 4)], more: true });
@@ -115,7 +132,7 @@ describe("the window", () => {
     log.applyHistory({ messages: [message(10, 10)], more: true });
     log.apply({ type: "message.edited", change: 11, data: message(2, 11, { content: "edited" }) });
     log.applyHistory({ messages: [message(2, 2)], more: false });
-    assert.equal(log.get("m2").content, "edited");
+    assert.deepEqual(contents(log), ["edited", "text 10"]);
   });
 
   test("an empty conversation has a window at once: what comes next is in it", () => {
@@ -159,6 +176,27 @@ describe("sync", () => {
     assert.deepEqual([log.cursor, log.whole], [9, true]);
   });
 
+  test("who was let in again sees only what came since, and has read none of it", () => {
+    const log = opened(message(1, 1), message(2, 2));
+    log.count({ unread_count: 0, last_seq: 2, last_change: 2, last_read_seq: 2 });
+    log.applySync({
+      changes: [message(5, 5, { message_type: "system" }), message(6, 6)],
+      last_change: 6,
+      first_seq: 5,
+      last_seq: 6,
+      last_read_seq: 0,
+      unread_count: 1,
+      more: false,
+    });
+    assert.deepEqual([seqs(log), log.size, log.hasOlder, log.unread, log.lastReadSeq], [[5, 6], 2, false, 1, 0]);
+    log.applyHistory({ messages: [message(1, 1), message(2, 2)], more: true });
+    assert.deepEqual([seqs(log), log.size, log.hasOlder], [[5, 6], 2, false], "nor what was asked before");
+    log.begin({ last_change: 6, first_seq: 5, last_message: message(6, 6) });
+    assert.deepEqual(seqs(log), [5, 6]);
+    log.begin({ last_change: 9, first_seq: 8, last_message: message(8, 9) });
+    assert.deepEqual([seqs(log), log.hasOlder], [[8], false]);
+  });
+
   test("an answer from before a live event does not move the cursor back", () => {
     const log = opened(message(1, 1), message(2, 2));
     log.apply(newMessage(message(3, 3)));
@@ -182,6 +220,7 @@ describe("sync", () => {
     assert.deepEqual([seqs(log), contents(log), log.cursor], [[7, 8], ["edited", "text 8"], 12]);
     assert.deepEqual([log.lowest, log.hasOlder, log.unread, log.lastReadSeq], [7, true, 2, 6]);
     assert.equal(log.generation, generation + 1);
+    assert.equal(log.size, 2, "nor is anything held below the window");
   });
 
   test("`reset` takes a cursor back that was ahead of the database", () => {
@@ -272,6 +311,25 @@ describe("unread", () => {
     log.count({ unread_count: 1, last_seq: 5, last_change: 5, last_read_seq: 4 });
     log.count({ unread_count: 1, last_seq: 5, last_change: 5 });
     assert.equal(log.unread, 0);
+  });
+
+  test("who leaves and comes back has read nothing: here alone it moves backwards", () => {
+    const log = opened(message(1, 1), message(2, 2));
+    log.count({ unread_count: 0, last_seq: 2, last_change: 2, last_read_seq: 2 });
+    log.read(3, 2);
+    const left = (seq, user_id) =>
+      message(seq, seq, { message_type: "system", metadata: { event: "participant.removed", user_id } });
+    log.apply({ change: 3, data: left(3, 3) });
+    assert.deepEqual([...log.reads], [[ME, 2]]);
+    log.applySync({
+      changes: [left(4, ME), message(5, 5, { message_type: "system" })],
+      last_change: 5,
+      last_seq: 5,
+      last_read_seq: 0,
+      unread_count: 2,
+      more: false,
+    });
+    assert.deepEqual([log.lastReadSeq, log.unread], [0, 2]);
   });
 
   test("others' readings only go forward, and say nothing of ours", () => {
