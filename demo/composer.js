@@ -208,11 +208,16 @@ export class Composer {
       return;
     }
     const replyTo = this.#replies.get(this.#id)?.id;
+    try {
+      this.#client.send(this.#id, content, replyTo ? { reply_to: replyTo } : {});
+    } catch (error) {
+      this.#ontrouble(error);
+      return;
+    }
     this.#replies.delete(this.#id);
     this.#drafts.set(this.#id, "");
     this.#set("");
     this.#renderBanner();
-    this.#client.send(this.#id, content, replyTo ? { replyTo } : {});
     this.#onsend();
     this.focus();
   }

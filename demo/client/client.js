@@ -4,7 +4,7 @@
 /** @import { Words } from "./conversations.js" */
 /** @import { Line, LineParts } from "./connection.js" */
 /** @import { Kept } from "./keep.js" */
-/** @import { Attachment, Frame, Person, Status } from "./types.js" */
+/** @import { Frame, Message, Person, Status } from "./types.js" */
 
 import { below } from "./address.js";
 import { systemClock } from "./clock.js";
@@ -86,6 +86,7 @@ export class MessengerClient {
   /** Close it, and end whatever is underway. What was not sent stays where it is kept, for the next `start`. */
   stop() {
     this.#connection.stop();
+    this.#messenger.requests.abandon();
     this.rest.suspend();
     this.#keep?.close();
     this.#keep = null;
@@ -197,20 +198,12 @@ export class MessengerClient {
    *
    * @param {string} id
    * @param {string} content
-   * @param {{messageType?: string, replyTo?: string|null, mentions?: number[], attachments?: Attachment[], metadata?: Record<string, unknown>}} [more]
+   * @param {Partial<Pick<Message, "message_type"|"reply_to"|"mentions"|"attachments"|"metadata">>} [more]
    * @returns {string} The row's `key`.
    */
-  send(id, content, { messageType = "text", replyTo = null, mentions = [], attachments = [], metadata = {} } = {}) {
-    const said = {
-      conversation_id: id,
-      content,
-      message_type: messageType,
-      reply_to: replyTo,
-      mentions,
-      attachments,
-      metadata,
-    };
-    return this.#messenger.send(said).client_id;
+  send(id, content, more) {
+    const plain = { message_type: "text", reply_to: null, mentions: [], attachments: [], metadata: {} };
+    return this.#messenger.send({ conversation_id: id, content, ...plain, ...more }).client_id;
   }
 
   /** Send a failed message again. @param {string} key */

@@ -70,7 +70,7 @@ export class Talk {
   get count() {
     const told = this.about.participant_count ?? 0;
     const named = this.participants?.size ?? 0;
-    return named > 0 && named < MOST_NAMED ? named : Math.max(told, named);
+    return named > 0 && named < MOST_NAMED ? named : told;
   }
 
   /** Whether we may write here, as far as our role says. */
@@ -149,6 +149,7 @@ export class Conversations {
   join(conversation, { user_id, name, role, avatar_url, online, last_seen_at, last_read_seq = 0 }) {
     // Half a list would pass for a whole one.
     conversation.participants?.set(user_id, { user_id, role });
+    if (user_id === this.me) conversation.about = { ...conversation.about, my_role: role };
     this.#people.introduce(user_id, { name, avatar_url });
     if (online !== undefined) this.#people.seen(user_id, online, last_seen_at);
     // How far we have read comes with a count of what is left, or not at all.

@@ -69,10 +69,11 @@ export class Directory {
   async #read() {
     const { changes, conversations, requests, rest } = this.#messenger;
     const all = await requests.insist(() => rest.conversations());
-    all.forEach((about) => conversations.merge(about));
+    for (const about of all)
+      this.#messenger.gone.has(about.id) ? this.#messenger.begin(about) : conversations.merge(about);
     this.loaded = true;
+    this.#messenger.settled(all.flatMap(({ last_message }) => last_message ?? []));
     changes.tell("list");
-    this.learn(all.flatMap(({ last_message }) => last_message ?? []));
     const peers = [...conversations].flatMap(({ peer }) => peer ?? []);
     this.#messenger.quietly(this.presence(peers.slice(0, MOST)));
     // It may name every conversation now.

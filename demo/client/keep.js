@@ -66,7 +66,8 @@ export class Keep {
       const key = this.#storage.key(index) ?? "";
       if (!key.startsWith(this.#prefix)) continue;
       try {
-        all.push(JSON.parse(this.#storage.getItem(key) ?? ""));
+        const left = JSON.parse(this.#storage.getItem(key) ?? "");
+        if (left.entry.client_id) all.push(left);
       } catch {
         // Written by somebody else, or by another version of us.
       }

@@ -159,12 +159,18 @@ export class Log {
     const kept = this.#ascending.slice(-most);
     this.#counted = { unread: this.unread, seq: kept[most - 1].seq, change: this.cursor };
     // A page that is underway was asked for below the former edge.
-    this.generation += 1;
-    this.#byId = new Map(kept.map((message) => [message.id, message]));
+    if (kept[0].seq > this.lowest) this.generation += 1;
+    this.#raise(kept[0].seq, true);
+  }
+
+  // Hold nothing below `first`.
+  /** @param {number} first @param {boolean} hasOlder */
+  #raise(first, hasOlder) {
+    for (const { id, seq } of this.#ascending) if (seq < first) this.#byId.delete(id);
     this.#window = null;
-    if (kept[0].seq <= this.lowest) return;
-    this.lowest = kept[0].seq;
-    this.hasOlder = true;
+    if (this.lowest >= first) return;
+    this.lowest = first;
+    this.hasOlder = hasOlder;
   }
 
   // Who was let in again may see only what came since, and has read none of it.
@@ -173,11 +179,7 @@ export class Log {
     this.#first = first;
     this.reads.clear();
     this.#counted = NONE;
-    for (const { id, seq } of this.#ascending) if (seq < first) this.#byId.delete(id);
-    this.#window = null;
-    if (this.lowest >= first) return;
-    this.lowest = first;
-    this.hasOlder = false;
+    this.#raise(first, false);
   }
 
   // Who left and came back has read nothing: only there does reading move backwards.
@@ -246,7 +248,8 @@ export class Log {
     this.#byId.clear();
     this.#ahead = null;
     this.#window = null;
-    this.reads.clear();
+    // How far the others have read was told with the subscription, before or after this.
+    for (const [id, seq] of this.reads) if (id === this.me || seq > last_seq) this.reads.delete(id);
     this.#counted = NONE;
     this.cursor = last_change;
     this.lowest = changes.reduce((lowest, { seq }) => Math.min(lowest, seq), last_seq + 1);

@@ -128,9 +128,12 @@ export class Messenger {
     if (!log || !last || last.seq <= Math.max(log.lastReadSeq, this.#reading.get(id) ?? 0)) return;
     this.#reading.set(id, last.seq);
     this.quietly(
-      this.ask({ type: "message.read", message_id: last.id })
-        .then((told) => this.read({ ...told, user_id: this.me }))
-        .finally(() => this.#reading.delete(id)),
+      this.requests
+        .insist(() => this.ask({ type: "message.read", message_id: last.id }))
+        .then((told) => {
+          this.read({ ...told, user_id: this.me });
+          this.#reading.delete(id);
+        }),
     );
   }
 
@@ -162,8 +165,9 @@ export class Messenger {
 
   /** Take an answer to `sync`. Returns whether it said all; else the list says more. @param {Frame} answer */
   caughtUp({ conversations, epoch, removed = [] }) {
-    if (this.#enterEpoch(epoch)) this.#enterWatched();
-    let isAllSaid = true;
+    // Another history says nothing of what it holds.
+    let isAllSaid = !this.#enterEpoch(epoch);
+    if (!isAllSaid) this.#enterWatched();
     for (const part of conversations) {
       const { conversation_id: id, changes } = part;
       const talk = this.conversations.get(id);
@@ -217,6 +221,10 @@ export class Messenger {
     for (const { log } of this.conversations) log.wanted = 0;
     this.gone.clear();
     this.outbox.resend();
+    // What was read while away has not been told.
+    const unsaid = this.#reading;
+    this.#reading = new Map();
+    for (const id of unsaid.keys()) this.markRead(id);
     this.#enterWatched();
     if (this.directory.loaded) this.catchUp();
     this.directory.opened();
@@ -258,7 +266,7 @@ export class Messenger {
     try {
       answer = await this.requests.insist(() => this.ask({ type: "subscribe", conversation_id: id }));
     } catch (/** @type {any} */ error) {
-      if (error.code !== "not_participant") throw error;
+      if (!["not_participant", "invalid_conversation_id"].includes(error.code)) throw error;
       this.drop(id);
       return;
     }

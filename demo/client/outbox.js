@@ -8,7 +8,7 @@
 /** @import { Frame, Message, Refusal } from "./types.js" */
 
 import { randomId } from "./address.js";
-import { TOO_LONG, tooLarge } from "./requests.js";
+import { TOO_LONG, failure, tooLarge } from "./requests.js";
 
 // More than anybody writes by hand while the network is away.
 const MOST = 500;
@@ -79,9 +79,15 @@ export class Outbox {
     // No two are written at the same time, so that they can be put in order again.
     this.#writtenAt = Math.max(this.#clock.now(), this.#writtenAt + 1);
     /** @type {Outgoing} */
-    const entry = { ...said, client_id: randomId(), writtenAt: this.#writtenAt, state: "pending", error: null };
-    if (this.#entries.size < MOST) this.#go(entry);
-    else this.#fail(entry, "outbox_full");
+    const entry = {
+      ...JSON.parse(JSON.stringify(said)),
+      client_id: randomId(),
+      writtenAt: this.#writtenAt,
+      state: "pending",
+      error: null,
+    };
+    if (this.#entries.size >= MOST) throw failure("outbox_full");
+    this.#go(entry);
     return entry;
   }
 

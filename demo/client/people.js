@@ -44,7 +44,8 @@ export class People {
     let person = this.#persons.get(id);
     if (person === undefined) {
       person = { id, name: this.#words.person(id), avatar_url: null };
-      this.#persons.set(id, person);
+      // 0 is oneself before the server has said who that is.
+      if (id) this.#persons.set(id, person);
     }
     return person;
   }

@@ -48,7 +48,7 @@ export class Rest {
    * @returns {Promise<any>}
    */
   async call(method, path, body) {
-    if (this.#isSuspended) throw failure("unreachable");
+    if (this.#isSuspended) throw failure("disconnected");
     const abort = new AbortController();
     const cancel = this.#parts.clock.after(TIMEOUT_MS, () => abort.abort());
     this.#underway.add(abort);

@@ -220,9 +220,12 @@ export class SharedConnection extends Line {
 
   // What we asked for comes back under the name that it was asked by.
   /** @param {Frame} frame @returns {Frame} */
-  #without({ ref, ...frame }) {
-    const own = ref?.slice(this.#tab.length + 1);
-    return /** @type {Frame} */ (own ? { ...frame, ref: own } : frame);
+  #without(frame) {
+    const { ref, ...bare } = frame;
+    const name = `${this.#tab}.`;
+    if (typeof ref !== "string" || !ref.startsWith(name)) return frame;
+    const own = ref.slice(name.length);
+    return /** @type {Frame} */ (own ? { ...bare, ref: own } : bare);
   }
 
   /** @param {Status} status @param {Frame | null} hello */
@@ -299,7 +302,11 @@ class Leader {
       this.#state(null);
     };
     // An answer is for the tab with whose name its ref begins.
-    connection.onframe = (frame) => this.tell(frame.ref?.split(".")[0] ?? null, { is: "frame", frame });
+    // What the host application says is for all, whatever stands in it.
+    connection.onframe = (frame) => {
+      const isForAll = String(frame.type).startsWith("app.") || typeof frame.ref !== "string";
+      this.tell(isForAll ? null : frame.ref.split(".")[0], { is: "frame", frame });
+    };
   }
 
   close() {

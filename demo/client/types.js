@@ -81,7 +81,7 @@
  * @property {string} id
  * @property {"direct"|"group"|"announcement"|"room"} type
  * @property {string} title  What to call it: its title, else the people in it. Never empty.
- * @property {About} about  The server's own object.
+ * @property {About} about  The server's own object; next to nothing while the conversation is not held (see `status`).
  * @property {number} unread
  * @property {Row|null} lastMessage  The newest, whatever is on its way included.
  * @property {number} activeAt  Milliseconds since 1970.

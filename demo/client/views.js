@@ -152,8 +152,8 @@ export class Views {
   /** @param {Outgoing} outgoing @returns {PendingRow} */
   #pending(outgoing) {
     const held = /** @type {PendingRow|undefined} */ (this.#rows.get(outgoing));
-    if (held !== undefined) return held;
     const { me, people } = this.#messenger;
+    if (held?.sender_id === me) return held;
     const { writtenAt, state, error, ...said } = outgoing;
     /** @type {PendingRow} */
     const made = {
@@ -175,18 +175,9 @@ export class Views {
   }
 }
 
-const NO_TIME = new Date(0).toISOString();
-
 // What stands for a conversation that is not held: it is on its way, or it is not for us.
 /** @param {string} id */
-const absent = (id) =>
-  new Talk(
-    {
-      ...{ id, type: "group", title: null, metadata: {}, created_by: null, created_at: NO_TIME, updated_at: NO_TIME },
-      ...{ first_seq: 1, last_seq: 0, last_change: 0, history: "all", participant_count: 0, my_role: "observer" },
-    },
-    0,
-  );
+const absent = (id) => new Talk(/** @type {any} */ ({ id, type: "group", title: null, my_role: "observer" }), 0);
 
 // How far anybody else has read, and how far everybody has, as far as we may know: of a great many only the first are told.
 /** @param {Talk} talk */

@@ -190,7 +190,7 @@ test("an answer names what it answers, and leaves the draft alone", () => {
   assert.equal(banner().hidden, false);
   type("half an answer");
   press("Enter");
-  assert.deepEqual(done("send"), [["send", "c1", "half an answer", { replyTo: "m1" }]]);
+  assert.deepEqual(done("send"), [["send", "c1", "half an answer", { reply_to: "m1" }]]);
   assert.equal(banner().hidden, true);
 });
 

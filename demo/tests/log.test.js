@@ -151,6 +151,21 @@ describe("the window", () => {
     assert.notEqual(log.messages, before);
   });
 
+  test("is trimmed where nobody looks: the newest stay, the count stays, and the rest comes again by pages", () => {
+    const log = begun(1);
+    log.count({ unread_count: 0, last_seq: 0, last_change: 0, last_read_seq: 0 });
+    log.applyHistory({ messages: [], more: false });
+    for (let seq = 2; seq <= 9; seq += 1) log.apply(newMessage(message(seq, seq)));
+    const { generation } = log;
+    log.trim(3);
+    assert.deepEqual([seqs(log), log.size, log.unread, log.hasOlder, log.cursor], [[7, 8, 9], 3, 8, true, 9]);
+    assert.notEqual(log.generation, generation, "a page underway was asked for below the former edge");
+    log.apply(newMessage(message(10, 10)));
+    assert.deepEqual([seqs(log), log.unread], [[7, 8, 9, 10], 9]);
+    log.applyHistory({ messages: [message(5, 5), message(6, 6)], more: true });
+    assert.deepEqual([seqs(log), log.unread], [[5, 6, 7, 8, 9, 10], 9]);
+  });
+
   test("`message.sent` shows the message without moving the cursor, and the event then moves it", () => {
     const log = opened();
     log.upsert(message(1, 1, { sender_id: ME }));
@@ -236,6 +251,25 @@ describe("sync", () => {
       more: false,
     });
     assert.deepEqual([log.cursor, log.hasOlder], [1, false]);
+  });
+
+  test("`reset` leaves how far the others have read, which `subscribed` told, unless there is nothing to read", () => {
+    const log = opened(message(1, 1), message(2, 2));
+    log.count({ unread_count: 0, last_seq: 2, last_change: 2, last_read_seq: 2 });
+    log.read(2, 3);
+    log.read(3, 90);
+    log.applySync({
+      reset: true,
+      changes: [message(3, 9)],
+      last_change: 9,
+      first_seq: 1,
+      last_seq: 3,
+      last_read_seq: 1,
+      unread_count: 2,
+      more: false,
+    });
+    assert.deepEqual(Object.fromEntries(log.reads), { [ME]: 1, 2: 3 });
+    assert.equal(log.unread, 2);
   });
 
   test("`reset` of an empty conversation: an empty window, open to what comes", () => {

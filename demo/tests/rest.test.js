@@ -173,7 +173,10 @@ describe("a network that is gone", () => {
     const underway = told(rest.call("GET", "users/me"));
     await settle();
     rest.suspend();
-    assert.deepEqual([await underway, await told(rest.call("GET", "users/me"))], [unreachable, unreachable]);
+    assert.deepEqual(
+      [await underway, await told(rest.call("GET", "users/me"))],
+      [unreachable, { ...unreachable, code: "disconnected", message: "disconnected" }],
+    );
     assert.deepEqual([asked.length, clock.pending], [1, 0]);
     rest.resume();
     assert.deepEqual(await rest.call("GET", "users/me"), { id: 7 });

@@ -8,6 +8,6 @@ export const MessengerContext = createContext<MessengerClient | null>(null);
 /** The client of the nearest `MessengerProvider`. */
 export function useClient(): MessengerClient {
   const client = useContext(MessengerContext);
-  if (client === null) throw new Error("No MessengerProvider above");
+  if (client === null) throw new Error("No <MessengerProvider> above");
   return client;
 }

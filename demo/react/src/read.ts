@@ -37,6 +37,6 @@ export function useRead<Value, Chosen>(
     subscribe,
     () => choose(client),
     // A server renders what a client says that never started; so must a page that takes such markup over, whatever it knows by then.
-    () => choose((blank.current ??= new MessengerClient({ url: "http://localhost/", storage: null }))),
+    () => choose((blank.current ??= new MessengerClient({ storage: null }))),
   );
 }

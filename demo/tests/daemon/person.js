@@ -3,8 +3,10 @@
 //   withDaemon("holes", () => {            describe, or a skip that says why there is no daemon
 //     test("…", async () => {
 //       const [ann, ben] = ids(2);         nobody else has these ids, in no other file either
-//       const { group } = await daemon();
+//       const server = await daemon();
+//       const id = await server.group([ben, ann]);
 //       const client = await person(ann, { name: "Ann" });        started, online, its list read; stopped with the test
+//       await server.say(ben, id, "hello");
 //       await until(client, "conversations", () => client.unreadTotal() === 1);
 //
 // There is no waiting for a time: `until` looks again whenever its topics are told. What becomes true untold is an error.

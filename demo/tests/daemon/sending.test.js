@@ -79,8 +79,8 @@ withDaemon("sending", () => {
     before.suspend();
     const attachments = [{ url: "https://files.example/a.png", name: "a.png", size: 7, mime_type: "image/png" }];
     before.send(id, "see", {
-      messageType: "image",
-      replyTo: first,
+      message_type: "image",
+      reply_to: first,
       mentions: [ben],
       attachments,
       metadata: { width: 3 },
