@@ -117,7 +117,11 @@ export class HistoryView {
     if (this.#client.status.state !== "online") this.#askedBelow = null;
     const { messages, unread, lastReadSeq, participants } = conversation;
     this.#renderTop(conversation);
-    if (conversation.status !== "ready" || (!this.#drawn && this.#reachesBack(conversation))) return;
+    if (conversation.status !== "ready") {
+      this.#renderUnsent(conversation);
+      return;
+    }
+    if (!this.#drawn && this.#reachesBack(conversation)) return;
     const isFirst = !this.#drawn;
     if (isFirst && unread > 0) this.#newFrom = lastReadSeq;
     // What comes while nobody looks is new to him who looks again.
@@ -130,7 +134,9 @@ export class HistoryView {
     this.#shown = shown;
     this.#elements.setting = { ...setting, total, isArriving: !isFirst && this.#list.atEnd };
     this.#elements.participants = participants;
-    if (isFirst) this.#elements.begin(messages.at(-1)?.key ?? null);
+    const isInside = this.#messages.contains(document.activeElement);
+    if (isFirst || (messages !== former.messages && !isInside))
+      this.#elements.begin(messages.at(-1)?.key ?? null, this.#messages.children);
     if (messages !== former.messages || shown.newFrom !== former.newFrom)
       this.#list.show(this.#rows.of(messages, { newFrom: this.#newFrom }));
     if (shown.setting !== former.setting && !isFirst) this.#list.redraw();
@@ -147,6 +153,16 @@ export class HistoryView {
     this.#fillUp(conversation);
   }
 
+  // What one wrote before there was any history to stand below.
+  #renderUnsent(conversation) {
+    const { messages, participants } = conversation;
+    if (this.#drawn || messages === this.#shown.messages || messages.length === 0) return;
+    this.#shown = { ...NOTHING, messages };
+    this.#elements.setting = settingOf(conversation);
+    this.#elements.participants = participants;
+    this.#list.show(this.#rows.of(messages, { newFrom: null }));
+  }
+
   // Whether older pages have to come before the view can begin at the first message that was not read.
   #reachesBack({ messages, unread, lastReadSeq, hasMore, loadingOlder }) {
     if (unread === 0 || !hasMore || messages.length === 0 || messages[0].seq <= lastReadSeq + 1) return false;
@@ -160,18 +176,20 @@ export class HistoryView {
   }
 
   #renderTop({ status, messages, hasMore, loadingOlder, writable }) {
-    const state =
-      status === "loading" || (status === "ready" && !this.#drawn && loadingOlder)
-        ? "loading"
-        : hasMore
-          ? loadingOlder
-            ? "paging"
-            : "more"
-          : messages.length === 0
-            ? writable
-              ? "empty"
-              : "silent"
-            : "beginning";
+    const isLoading = status === "loading" || (status === "ready" && !this.#drawn && loadingOlder);
+    const state = isLoading
+      ? this.#client.status.state === "waiting"
+        ? "away"
+        : "loading"
+      : hasMore
+        ? loadingOlder
+          ? "paging"
+          : "more"
+        : messages.length === 0
+          ? writable
+            ? "empty"
+            : "silent"
+          : "beginning";
     if (this.#top.dataset.state === state && this.#top.hasChildNodes()) return;
     this.#top.dataset.state = state;
     fill(
@@ -189,6 +207,7 @@ export class HistoryView {
           },
           say("pane.loadOlder"),
         ),
+      state === "away" && say("pane.away"),
       state === "beginning" && say("pane.beginning"),
       state === "silent" && say("list.empty"),
       state === "empty" && [h("span", { class: "hello" }, "👋"), say("pane.empty")],

@@ -7,7 +7,7 @@ import { arrange, fill, h, icon } from "./dom.js";
 import { clockTime, countOf, dayTitle, fullTime, hue } from "./format.js";
 import { isJumbo, readersOf } from "./rows.js";
 import { Tools } from "./tools.js";
-import { enumerate, refused, say, systemWords } from "./words.js";
+import { enumerate, honoured, refused, say, systemWords } from "./words.js";
 
 /** @import { Item } from "./rows.js" */
 
@@ -53,9 +53,10 @@ export class MessageElements {
     canvas.addEventListener("focusin", (event) => this.#entered(event.target.closest("article")));
   }
 
-  /** Another conversation: the Tab key comes in by its newest message, or by whichever had the focus last. */
-  begin(key) {
+  /** The Tab key comes in by this message, the newest, or by whichever has the focus after it. `drawn`: those in the document. */
+  begin(key, drawn) {
     this.#active = key;
+    for (const element of drawn) if (this.#held.has(element)) this.#step(element);
   }
 
   /** The element of an item: the given one drawn anew, or a new one. @param {Item} item @param {HTMLElement|null} element */
@@ -204,7 +205,7 @@ export class MessageElements {
     // Names are looked up for whom they interest.
     if (state === "read")
       ticks.addEventListener("pointerenter", () => {
-        const names = this.#readers(row).map(({ name }) => name);
+        const names = this.#readers(row).map(({ name }) => honoured(name));
         if (names.length > 0) ticks.title = say("message.readBy", { names: named(names) });
       });
     return ticks;
@@ -268,7 +269,7 @@ export class MessageElements {
       // Oneself first: "You and Bob".
       const names = [
         ...(ids.includes(me) ? [say("names.you")] : []),
-        ...ids.filter((id) => id !== me).map((id) => this.#client.person(id).name),
+        ...ids.filter((id) => id !== me).map((id) => honoured(this.#client.person(id).name)),
       ];
       if (names.length === 0) continue;
       chip.title = named(names);

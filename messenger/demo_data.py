@@ -8,6 +8,7 @@ from messenger.domain.message import Draft
 from messenger.domain.user import Profile
 from messenger.store.conversations import ConversationStore
 from messenger.store.lanes import Lanes
+from messenger.store.messages import MessageStore
 from messenger.store.session import Store
 from messenger.store.users import UserStore
 from messenger.transport.demo import PEOPLE
@@ -58,7 +59,7 @@ TALKS: Sequence[Talk] = (
 async def seed(database_url: str) -> None:
     """Make the demo's people and talks, unless they are there. Raises Unavailable."""
     async with Store.connected(database_url) as store, Lanes(store) as lanes:
-        users, conversations = UserStore(store), ConversationStore(store)
+        users, conversations, messages = UserStore(store), ConversationStore(store), MessageStore(store)
         for user_id, name in PEOPLE.items():
             await users.arrive(UserId(user_id), Profile(name=name), provision=True)
         if await conversations.standings(ALICE):
@@ -67,4 +68,6 @@ async def seed(database_url: str) -> None:
             maker, *others = people
             made, _, _ = await conversations.create(maker, type_, title, {}, "all", others, provision=True)
             for sender, line in lines:
-                await lanes.append(sender, Draft(made.id, line))
+                sent = await lanes.append(sender, Draft(made.id, line))
+                # Who answers has read what he answers.
+                await messages.mark_read(sender, sent.message.id)

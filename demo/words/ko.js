@@ -1,4 +1,4 @@
-// Korean, 해요체. Behind names stands 님, whose particle is always the same; elsewhere {title:으로/로} is the one that fits the end
+// Korean, 해요체. Behind names stands 님 (in a row of them by "names.honoured"), whose particle is always the same; elsewhere {title:으로/로} is the one that fits the end
 // of the title.
 
 export const ko = {
@@ -9,9 +9,10 @@ export const ko = {
   "app.noAnswer": "서버가 응답하지 않아요.",
   "app.tryAgain": "다시 시도",
 
-  "names.pair": "{first}님, {second}님",
-  "names.trio": "{first}님, {second}님, {third}님",
-  "names.more.other": "{first}님, {second}님 외 {count}명",
+  "names.honoured": "{name}님",
+  "names.pair": "{first}, {second}",
+  "names.trio": "{first}, {second}, {third}",
+  "names.more.other": "{first}, {second} 외 {count}명",
   "names.user": "사용자 {id}",
   "names.direct": "1:1 대화",
   "names.conversation": "대화",
@@ -41,7 +42,7 @@ export const ko = {
   "banner.none": "연결이 끊겼어요.",
   "banner.safe": "작성한 메시지는 보관했다가 연결되면 보내요.",
   "banner.now": "지금 연결",
-  "banner.mend": "다시 잇기",
+  "banner.mend": "다시 연결",
   "stopped.title": "로그아웃되었어요",
   "stopped.revoked": "이 로그인은 취소되었어요.",
   "stopped.user_mismatch": "토큰 또는 주소가 다른 사용자의 것이에요.",
@@ -78,8 +79,8 @@ export const ko = {
   "list.empty": "아직 메시지가 없어요",
   "list.deleted": "삭제된 메시지예요",
   "list.notSent": "보내지 못함",
-  "list.draft": "작성 중",
-  "list.unread": "개 안 읽음",
+  "list.draft": "임시 저장",
+  "list.unread.other": "{count}개 안 읽음",
   "list.muted": "알림 꺼짐",
   "list.attachment": "첨부 파일",
 
@@ -92,6 +93,7 @@ export const ko = {
   "pane.about": "대화 정보",
   "pane.loading": "불러오는 중…",
   "pane.loadingOlder": "불러오는 중",
+  "pane.away": "연결되는 대로 메시지를 불러올게요.",
   "pane.loadOlder": "이전 메시지 보기",
   "pane.beginning": "대화의 시작이에요",
   "pane.empty": "아직 메시지가 없어요. 인사를 건네 보세요.",
@@ -132,7 +134,9 @@ export const ko = {
   "entry.added": "{actor}님이 {name}님을 초대했어요",
   "entry.left": "{name}님이 나갔어요",
   "entry.removed": "{actor}님이 {name}님을 내보냈어요",
-  "entry.role": "{name}님의 역할이 ‘{role}’{role:으로/로} 바뀌었어요",
+  "entry.role.admin": "{name}님의 역할이 ‘관리자’로 바뀌었어요",
+  "entry.role.member": "{name}님의 역할이 ‘멤버’로 바뀌었어요",
+  "entry.role.observer": "{name}님의 역할이 ‘읽기 전용’으로 바뀌었어요",
   "entry.titled": "{actor}님이 제목을 ‘{title}’{title:으로/로} 바꿨어요",
   "entry.untitled": "{actor}님이 제목을 지웠어요",
   "entry.changed": "{actor}님이 대화를 변경했어요",
@@ -209,7 +213,7 @@ export const ko = {
   "mute.level.mentions": "언급만",
   "mute.level.none": "안 받기",
   "mute.for": "알림 끄기",
-  "mute.hour": "1시간 끄기",
+  "mute.hour": "1시간",
   "mute.night": "8시간",
   "mute.forever": "다시 켤 때까지",
   "mute.off": "다시 켜기",
@@ -230,7 +234,7 @@ export const ko = {
   "dev.title": "개발자",
   "dev.close": "개발자 패널 닫기",
   "dev.cut": "내 네트워크 끊기",
-  "dev.cutHint": "끊은 동안 글을 쓰고, 다시 이어서 지켜보세요",
+  "dev.cutHint": "끊은 동안 글을 써 두고, 다시 연결해 지켜보세요",
   "dev.connection": "연결",
   "dev.fact.state": "상태",
   "dev.fact.connection": "연결 ID",
