@@ -32,6 +32,8 @@ export class About {
   #look = "";
   /** What one is leaving by one's own will, by its id. */
   leaving = null;
+  /** It is about to be shown. */
+  onopen = () => {};
 
   /** `everybody()`: people whom one may add. `ongone()`: one left it, or deleted it. */
   constructor({ client, everybody, ongone }) {
@@ -99,6 +101,7 @@ export class About {
 
   #open(opener) {
     this.#opener = opener;
+    this.onopen();
     this.#root.hidden = false;
     this.#head.append(this.#close);
     this.#tell();

@@ -67,6 +67,8 @@ import { StatusLine, stoppedWords } from "./status.js";
 import { refused, say, sayAll } from "./words.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
+// No room for two panels side by side: the one opened last is shown.
+const ONE_PANEL = matchMedia("(max-width: 1500px)");
 const USER = /^[1-9]\d{0,15}$/;
 const CONVERSATION = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 // The server tells of no more people in one question.
@@ -101,7 +103,8 @@ async function start() {
 function run({ auth, users = [] }, user) {
   const isOpenToAll = auth === "off";
   const tokens = new TabToken({
-    ask: (reason, later) => asked(gate.askToken(reason, later)),
+    ask: (reason, later) =>
+      asked(gate.askToken(reason, later, client.me?.id ?? (USER.test(user ?? "") ? user : undefined))),
     offer: (action) => toast(say("gate.token_expiring"), { action: say("gate.renew"), run: action, lasting: true }),
   });
   const client = new MessengerClient({
@@ -158,6 +161,9 @@ function run({ auth, users = [] }, user) {
     draftOf: (id) => drafts.get(id),
   });
   const about = new About({ client, everybody, ongone: () => (location.hash = "") });
+  about.onopen = () => ONE_PANEL.matches && developer.open(false);
+  developer.onopen = () => ONE_PANEL.matches && about.close();
+  ONE_PANEL.addEventListener("change", () => about.isOpen && about.onopen());
   const notifier = new Notifier({ user: user ?? "me", describe, onopen: open, ontrouble: toast });
 
   // Whom one can talk with: everybody of whom this device has heard, and the demo's people.
@@ -328,6 +334,6 @@ function renderMe(client, user) {
     fill(face, portrait(person));
   }
   const unread = client.unreadTotal();
-  const title = [unread > 0 ? `(${unread})` : null, person?.name, say("app.name")].filter(Boolean).join(" · ");
+  const title = (unread > 0 ? `(${unread}) ` : "") + [person?.name, say("app.name")].filter(Boolean).join(" · ");
   if (document.title !== title) document.title = title;
 }

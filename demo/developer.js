@@ -37,6 +37,8 @@ export class Developer {
   );
   #cut;
   #summary = h("div", { class: "resume", "data-testid": "resume-summary", role: "status", hidden: true });
+  /** It is about to be shown. */
+  onopen = () => {};
 
   /** `user`: whose tabs share a socket; null where none do. */
   constructor(client, user) {
@@ -82,6 +84,7 @@ export class Developer {
   }
 
   open(open) {
+    if (open) this.onopen();
     const within = this.#root.contains(document.activeElement);
     this.#root.hidden = !open;
     this.#toggle.setAttribute("aria-expanded", String(open));

@@ -64,9 +64,9 @@ export class Gate {
 
   /**
    * Ask for a token; resolves with what was pasted, or, with `later`, with null where nobody wants to now. `refusal` is the
-   * server's reason, if a former one was refused.
+   * server's reason, if a former one was refused; `id` the user's, where it is known.
    */
-  askToken(refusal, later = false) {
+  askToken(refusal, later = false, id = 1) {
     return new Promise((resolve) => {
       const field = h("textarea", {
         class: "token-field",
@@ -105,7 +105,7 @@ export class Gate {
           { class: "lead", for: "token" },
           say("gate.paste"),
           " ",
-          h("code", {}, "messenger token 1"),
+          h("code", {}, `messenger token ${id}`),
           " ",
           say("gate.prints"),
         ),

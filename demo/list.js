@@ -150,10 +150,11 @@ export class ConversationList {
     row.button.classList.toggle("is-muted", muted);
     if (unread > 0) {
       row.badge ??= h("span", { class: "badge", "data-testid": "unread" });
+      const count = unread > MOST_BADGE ? `${MOST_BADGE}+` : unread;
       fill(
         row.badge,
-        unread > MOST_BADGE ? `${MOST_BADGE}+` : String(unread),
-        h("span", { class: "hidden-text" }, ` ${say("list.unread")}`),
+        h("span", { class: "hidden-text" }, say("list.unread", { count })),
+        h("span", { "aria-hidden": "true" }, String(count)),
       );
       if (!row.badge.isConnected) row.lower.append(row.badge);
     } else row.badge?.remove();

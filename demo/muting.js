@@ -37,6 +37,7 @@ export class Muting {
     this.#mutes = h(
       "div",
       { class: "pills", role: "group", "aria-label": say("mute.for") },
+      h("span", { class: "pills-label", "aria-hidden": "true" }, say("mute.for")),
       button("pill", "mute-hour", say("mute.hour"), () => this.#mute(after(HOUR_MS))),
       button("pill", "mute-night", say("mute.night"), () => this.#mute(after(NIGHT_MS))),
       button("pill", "mute-forever", say("mute.forever"), () => this.#mute(FOREVER)),
@@ -60,6 +61,8 @@ export class Muting {
       const made = this.#levels[index];
       made.setAttribute("aria-checked", String(name === level));
       made.tabIndex = name === level ? 0 : -1;
+      // Who talks with one person alone is meant by every word.
+      made.hidden = name === "mentions" && conversation.type === "direct" && level !== name;
     });
     const until = mutedUntil(conversation);
     write(
@@ -78,7 +81,7 @@ export class Muting {
   // The button that was pressed goes: the focus comes to its opposite.
   async #mute(until) {
     if (!(await this.#set({ muted_until: until }))) return;
-    (until === null ? this.#mutes.firstElementChild : this.#unmute).focus();
+    (until === null ? this.#mutes.querySelector("button") : this.#unmute).focus();
   }
 
   async #set(wanted) {
@@ -90,11 +93,12 @@ export class Muting {
 
   // As in any group of radio buttons: the arrows choose.
   #pressed(event) {
-    const at = this.#levels.indexOf(event.target);
+    const offered = this.#levels.filter(({ hidden }) => !hidden);
+    const at = offered.indexOf(event.target);
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
     if (at < 0 || step === undefined) return;
     event.preventDefault();
-    const next = this.#levels[(at + step + LEVELS.length) % LEVELS.length];
+    const next = offered[(at + step + offered.length) % offered.length];
     next.focus();
     next.click();
   }

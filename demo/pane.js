@@ -4,7 +4,7 @@ import { conversationAvatar, lookOf, portrait } from "./avatar.js";
 import { byId, fill, h, write } from "./dom.js";
 import { lastSeen } from "./format.js";
 import { HistoryView } from "./history.js";
-import { enumerate, say } from "./words.js";
+import { enumerate, honoured, say } from "./words.js";
 
 // Faces in the line of who types; words tell of the others.
 const MOST_TYPISTS = 3;
@@ -79,7 +79,7 @@ export class Pane {
     const words =
       names.length === 1
         ? say("pane.typingOne", { name: names[0] })
-        : say("pane.typingMany", { names: enumerate(names) });
+        : say("pane.typingMany", { names: enumerate(names.map(honoured)) });
     fill(
       line,
       typing.length > 0 && [

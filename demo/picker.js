@@ -43,6 +43,9 @@ export class Picker {
         this.#typed = this.#field.value;
         this.render();
       },
+      onkeydown: (event) => {
+        if (event.key === "Enter" && !event.isComposing) this.#enter(event);
+      },
     });
     this.strangers = strangers;
     this.element = h("div", { class: "picker" }, this.#chips, this.#field, this.#list, this.#none);
@@ -95,6 +98,16 @@ export class Picker {
     box.addEventListener("click", () => this.#toggle(id));
     fill(held.item, box);
     return held.item;
+  }
+
+  // The single one who is called what was typed.
+  #enter(event) {
+    if (this.#typed.trim() === "" || this.#list.children.length !== 1) return;
+    event.preventDefault();
+    this.#list.querySelector(".person").click();
+    if (!this.#many) return;
+    this.#typed = this.#field.value = "";
+    this.render();
   }
 
   #toggle(id) {

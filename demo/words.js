@@ -87,7 +87,10 @@ export function refused(error) {
   return has(`refused.${code}`) ? say(`refused.${code}`, { message }) : message || say("refused.internal", { message });
 }
 
-/** "Alice", "Alice and Bob", "Alice, Bob and Chiara", "Alice, Bob and 2 others". */
+/** A name as one speaks of somebody else, and never of oneself, to be told in a row with others. */
+export const honoured = (name) => say("names.honoured", { name });
+
+/** "Alice", "Alice and Bob", "Alice, Bob and Chiara", "Alice, Bob and 2 others"; of names that are `honoured` where they are to be. */
 export function enumerate(names) {
   const [first, second, third] = names;
   if (names.length <= 1) return first ?? "";
@@ -99,7 +102,8 @@ export function enumerate(names) {
 /** What a system entry tells. The server's own words are English; others are made of what the entry is about. */
 export function systemWords({ content, metadata }, nameOf) {
   const { event, user_id, name, role, by, title } = metadata ?? {};
-  if (language === "en" && content) return content;
+  // The server's own words of a role have no article.
+  if (language === "en" && content && event !== "participant.updated") return content;
   const actor = by ? nameOf(by) : null;
   const person = name ?? (user_id ? nameOf(user_id) : null);
   const self = by === user_id;
@@ -107,8 +111,8 @@ export function systemWords({ content, metadata }, nameOf) {
     return self ? say("entry.joined", { name: person }) : say("entry.added", { actor, name: person });
   if (event === "participant.removed" && person && actor)
     return self ? say("entry.left", { name: person }) : say("entry.removed", { actor, name: person });
-  if (event === "participant.updated" && person && has(`role.${role}`))
-    return say("entry.role", { name: person, role: say(`role.${role}`) });
+  if (event === "participant.updated" && person && has(`entry.role.${role}`))
+    return say(`entry.role.${role}`, { name: person });
   if (event === "conversation.updated" && actor) {
     if (title === undefined) return say("entry.changed", { actor });
     return title === null ? say("entry.untitled", { actor }) : say("entry.titled", { actor, title });

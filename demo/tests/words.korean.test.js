@@ -32,6 +32,14 @@ test("a system entry is told in Korean, whatever the server's words are", () => 
   expect(words.systemWords({ content: "Someone was renamed", metadata: {} }, () => "Ann")).toBe("Someone was renamed");
 });
 
+test("what is unread is counted", () => {
+  expect(words.say("list.unread", { count: 2 })).toBe("2개 안 읽음");
+  expect(words.say("list.unread", { count: "99+" })).toBe("99+개 안 읽음");
+});
+
 test("names in a row", () => {
-  expect(words.enumerate(["민준", "서연", "지우", "하준"])).toBe("민준님, 서연님 외 2명");
+  const others = ["민준", "서연", "지우", "하준"].map(words.honoured);
+  expect(words.enumerate(others)).toBe("민준님, 서연님 외 2명");
+  expect(words.enumerate([words.say("names.you"), ...others.slice(0, 1)])).toBe("나, 민준님");
+  expect(words.enumerate(others.slice(0, 1))).toBe("민준님");
 });

@@ -103,6 +103,14 @@ test("a refusal is told by its code, or else in the server's words", () => {
   expect(refused({ code: "invalid_frame", message: "title is too long" })).toBe("title is too long");
 });
 
+test("a role has its article, which the server's words have not", () => {
+  const metadata = { event: "participant.updated", user_id: 2, name: "Ben", role: "observer", by: 1 };
+  const nameOf = () => "Ben";
+  expect(systemWords({ content: "Ben is now observer", metadata }, nameOf)).toBe("Ben is now an observer");
+  const unknown = { ...metadata, role: "bard" };
+  expect(systemWords({ content: "Ben is now bard", metadata: unknown }, nameOf)).toBe("Ben is now bard");
+});
+
 test("a system entry without words is told by what it is about", () => {
   const nameOf = (id) => ({ 1: "Ann", 2: "Ben" })[id];
   const metadata = { event: "participant.added", user_id: 2, name: "Ben", role: "member", by: 1 };
