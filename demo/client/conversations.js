@@ -7,7 +7,7 @@ import { Log } from "./log.js";
 import { unturned } from "./text.js";
 
 // `subscribed` names no more of them.
-const MOST_NAMED = 100;
+export const MOST_NAMED = 100;
 // As many as a list names.
 const FEW = 4;
 

@@ -4,6 +4,8 @@
 /** @import { Messenger } from "./messenger.js" */
 /** @import { Frame } from "./types.js" */
 
+import { MOST_NAMED } from "./conversations.js";
+
 // Of a conversation that nobody looks at so many messages are held, and when there are twice as many, the older half goes.
 const HELD_UNWATCHED = 200;
 
@@ -62,10 +64,10 @@ export function take(messenger, frame) {
 /** @param {Messenger} messenger @param {Frame} frame @param {(conversation: Talk) => void} [also] */
 function durable(messenger, frame, also) {
   const { changes, conversations, directory, typing } = messenger;
-  const { type, conversation_id: id, change, data } = frame;
+  const { type, conversation_id: id, data } = frame;
   const conversation = conversations.get(id);
   if (conversation === null) return directory.refresh();
-  const { about, log } = conversation;
+  const { log } = conversation;
   const outcome = log.apply(frame);
   if (outcome === "hole") messenger.catchUp();
   if (outcome !== "applied") return;
@@ -74,10 +76,9 @@ function durable(messenger, frame, also) {
     if (type === "message.new") typing.heard(id, data.sender_id, false);
   }
   also?.(conversation);
-  const more = type === "participant.added" ? 1 : type === "participant.removed" ? -1 : 0;
-  // What was told after this change counts them already.
-  if (more !== 0 && change > about.last_change)
-    conversations.merge({ id, last_change: change, participant_count: about.participant_count + more });
+  // Who is in it, and how many, the list knows where nobody looks, or where they are too many.
+  if (type.startsWith("participant.") && (conversation.participants?.size ?? MOST_NAMED) >= MOST_NAMED)
+    directory.refresh();
   if (log.size > 2 * HELD_UNWATCHED && !messenger.watched.has(id)) log.trim(HELD_UNWATCHED);
   changes.tell("list", id);
 }
