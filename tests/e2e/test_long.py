@@ -98,7 +98,7 @@ async def test_the_document_holds_few_rows_however_many_there_are(reader: Device
         after = await page.evaluate("seq => placeOf(seq)", before["seq"])
         assert abs(after - before["y"]) <= 1
     # To the beginning, and back to the end.
-    up = await page.evaluate("scroll((pane) => -pane.clientHeight * 2, isBeginning)")
+    up = await page.evaluate("scroll((pane) => -pane.clientHeight * 3, isBeginning)")
     assert up["most"] < MOST_ROWS
     await expect(row(reader, 1)).to_be_in_viewport()
     down = await page.evaluate("scroll((pane) => pane.clientHeight * 3, isEnd)")
