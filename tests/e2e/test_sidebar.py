@@ -101,11 +101,11 @@ async def test_of_many_tabs_one_tells_of_a_message_and_only_while_nobody_looks(s
     # Somebody looks at the second one.
     await first.evaluate(LOOK_AWAY)
     await say(bob, "Seen anyway")
-    await expect(first).to_have_title("(8) Alice · Messenger")
+    await expect(first).to_have_title("(4) Alice · Messenger")
     await second.evaluate(LOOK_AWAY)
     await say(bob, "Nobody looks")
     for page in (first, second):
-        await expect(page).to_have_title("(9) Alice · Messenger")
+        await expect(page).to_have_title("(5) Alice · Messenger")
     await bob.wait_for_function("true")
     while not await told():
         await first.wait_for_timeout(20)

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import expect
 
 from messenger.demo_data import seed
-from tests.e2e.devices import ALICE, BOB, CHIARA, REACT, Device, Devices, said
+from tests.e2e.devices import ALICE, BOB, CHIARA, PATIENCE_MS, REACT, Device, Devices, said
 from tests.support.database import Database
 from tests.support.node import FREE, Cluster
 from tests.support.people import token
@@ -98,6 +98,9 @@ async def test_with_another_token_one_chats_on_over_the_same_socket(devices: Dev
         handed = await hand_out(bob, BOB, 4, 7, LONG_S)
         await bob.page.goto(devices.address(bob, token="/token"))
         await bob.open("Chiara")
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while len(handed) < 3:
+                await asyncio.sleep(0.02)
         await outlive(bob, handed[1])
         await bob.say("Still here")
         await bob.ticks("Still here", "none")
