@@ -330,13 +330,13 @@ export class MessageElements {
 }
 
 /** What is told of one's own: pending, sent, read (by anybody) or failed; null of others' messages. */
-export function stateOf({ own, state, readBy }) {
+function stateOf({ own, state, readBy }) {
   if (!own) return null;
   return state === "sent" && (readBy === "some" || readBy === "all") ? "read" : state;
 }
 
 /** Reactions and their counts, the most frequent first. The database keeps them in no order of ours. */
-export function countsOf({ reactions }) {
+function countsOf({ reactions }) {
   return Object.entries(reactions ?? {})
     .filter(([, count]) => count > 0)
     .sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));

@@ -35,6 +35,23 @@ HIDING = """{
 }"""
 
 
+@asynccontextmanager
+async def held_still(page: Page) -> AsyncIterator[None]:
+    """For so long nothing runs in the page. Held by the debugger: a tab that Playwright looks at counts as visible, and Chromium
+    freezes none that is."""
+    devtools = await page.context.new_cdp_session(page)
+    paused = asyncio.Event()
+    devtools.on("Debugger.paused", lambda _: paused.set())
+    await devtools.send("Debugger.enable")
+    await devtools.send("Debugger.pause")
+    step = asyncio.create_task(devtools.send("Runtime.evaluate", {"expression": "0"}))
+    await paused.wait()
+    yield
+    await devtools.send("Debugger.resume")
+    await step
+    await devtools.detach()
+
+
 class Device:
     """One window of somebody; `page` is its page, for whatever is asked of one face only."""
 
@@ -95,19 +112,9 @@ class Device:
 
     @asynccontextmanager
     async def frozen(self) -> AsyncIterator[None]:
-        """For so long nothing runs in the tab, and it is told when that ends, as a browser tells it. Held by the debugger: a tab
-        that Playwright looks at counts as visible, and Chromium freezes none that is."""
-        devtools = await self.page.context.new_cdp_session(self.page)
-        paused = asyncio.Event()
-        devtools.on("Debugger.paused", lambda _: paused.set())
-        await devtools.send("Debugger.enable")
-        await devtools.send("Debugger.pause")
-        step = asyncio.create_task(devtools.send("Runtime.evaluate", {"expression": "0"}))
-        await paused.wait()
-        yield
-        await devtools.send("Debugger.resume")
-        await step
-        await devtools.detach()
+        """For so long nothing runs in the tab, and it is told when that ends, as a browser tells it."""
+        async with held_still(self.page):
+            yield
         await self.page.evaluate("document.dispatchEvent(new Event('resume'))")
 
     async def is_pending(self, *lines: str) -> None:

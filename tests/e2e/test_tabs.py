@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Error
 
 from tests.e2e.conftest import Stage
+from tests.e2e.devices import held_still
 
 ALICE, BOB = 1, 2
 
@@ -41,22 +42,6 @@ class Tabs:
         await tab.evaluate(BEGIN, user_id)
         await tab.wait_for_function("client.status.state === 'online' && client.loaded")
         return tab
-
-    @contextlib.asynccontextmanager
-    async def frozen(self, tab: Any) -> AsyncIterator[None]:
-        """For so long nothing runs there. Held by the debugger: a tab that Playwright looks at counts as visible, and Chromium
-        freezes none that is."""
-        devtools = await self.context.new_cdp_session(tab)
-        paused = asyncio.Event()
-        devtools.on("Debugger.paused", lambda _: paused.set())
-        await devtools.send("Debugger.enable")
-        await devtools.send("Debugger.pause")
-        step = asyncio.create_task(devtools.send("Runtime.evaluate", {"expression": "0"}))
-        await paused.wait()
-        yield
-        await devtools.send("Debugger.resume")
-        await step
-        await devtools.detach()
 
     async def crash(self, tab: Any) -> None:
         """As when a renderer runs out of memory: nobody says a word."""
@@ -143,7 +128,7 @@ async def test_a_frozen_tab_loses_the_socket_to_one_that_is_looked_at_and_misses
 ) -> None:
     first, second, third = await tabs.open(), await tabs.open(), await tabs.open()
     await follow(first, second, third)
-    async with tabs.frozen(first):
+    async with held_still(first):
         await write(second, "anybody there?")
         await has(second, "anybody there?")
         await stage.fill(BOB, ALICE, ["one", "two"])
@@ -160,7 +145,7 @@ async def test_a_frozen_tab_loses_the_socket_to_one_that_is_looked_at_and_misses
 async def test_a_frozen_tab_that_follows_misses_nothing(stage: Stage, tabs: Tabs) -> None:
     first, second = await tabs.open(), await tabs.open()
     await follow(first, second)
-    async with tabs.frozen(second):
+    async with held_still(second):
         await stage.fill(BOB, ALICE, ["one", "two"])
         await has(first, "one", "two")
     await second.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
