@@ -116,8 +116,8 @@ class Courier:
             except Failed as failed:
                 await self._put_off(delivery, failed)
             else:
-                await self._store.settle(delivery, taken=taken)
                 self.tally["delivered" if taken else "dropped"] += 1
+                await self._store.settle(delivery, taken=taken)
         except Unavailable:
             log.warning("delivery left to its lease", channel=self.channel, id=str(delivery.id))
         except Exception:  # it comes again, and is given up one day
