@@ -291,6 +291,8 @@ async def test_what_comes_is_told_once(devices: Devices) -> None:
     bob = await devices.phone(BOB)
     alice = await devices.of(ALICE)
     await alice.open("Tea")
+    # What comes while the page is read is part of what one finds there.
+    await expect(alice.page.locator("#top")).to_have_attribute("data-state", "empty")
     # All that a screen reader would be told of the open conversation.
     await alice.page.evaluate("""() => {
       window.told = [];
