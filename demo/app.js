@@ -219,12 +219,9 @@ function run({ auth, users = [] }, user) {
   client.on("me", () => drafts.enter(client.me.id));
   client.on("trouble", trouble);
   client.on("notification", (frame) => notifier.told(frame));
-  let expiresAt = Infinity;
-  client.on("expiring", (seconds) => (expiresAt = Date.now() + seconds * 1000));
   client.on("status", () => {
     const { state, reason } = client.status;
-    if (state !== "online" && Date.now() >= expiresAt) tokens.expire();
-    else if (state === "online") expiresAt = Infinity;
+    if (state === "waiting" && reason === "token_expired") tokens.expire();
     if (state !== "stopped") return;
     if (!isOpenToAll && OTHER_TOKEN.has(reason)) {
       tokens.refuse(reason);

@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import expect
 
 from messenger.demo_data import seed
+from messenger.transport import close
 from tests.e2e.devices import ALICE, BOB, CHIARA, PATIENCE_MS, REACT, Device, Devices, said
 from tests.support.database import Database
 from tests.support.node import FREE, Cluster
@@ -110,6 +111,20 @@ async def test_with_another_token_one_chats_on_over_the_same_socket(devices: Dev
 
     await devices.node.client(BOB).post("/conversations", {"type": "direct", "participant_ids": [CHIARA]})
     await asyncio.gather(by_hand(), *([by_itself()] if devices.example else []))
+
+
+async def test_that_one_has_ended_is_the_servers_to_say(devices: Devices) -> None:
+    """Whatever the page reckons: it was told in whole seconds, and clocks differ."""
+    alice = await devices.blank()
+    await alice.page.goto(devices.address(alice))
+    await give(alice, lasting(30))
+    await alice.open("Bob")
+    await expect(alice.page.get_by_test_id("toast-action")).to_be_visible()
+    (device,) = devices.node.context.devices
+    device.close(close.unauthorized("token_expired"))
+    await expect(alice.page.get_by_test_id("token")).to_be_focused()
+    await give(alice, lasting(LONG_S))
+    await alice.is_online()
 
 
 async def test_without_one_it_is_asked_for_and_nothing_is_lost(devices: Devices, oracle: asyncpg.Connection) -> None:
