@@ -5,7 +5,6 @@ import ipaddress
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
 import click
-import jwt
 
 from messenger import logs, preflight, server
 from messenger.config import Config
@@ -26,6 +24,7 @@ from messenger.listening import address_of, listen
 from messenger.store.duties import Duties
 from messenger.store.migrate import migrate as migrate_database
 from messenger.store.session import Store
+from messenger.transport.auth import signed
 from messenger.workers import serve as serve_many
 
 P = ParamSpec("P")
@@ -278,23 +277,10 @@ def token(user_id: str | None, name: str | None, ttl: int, service: bool, env_fi
     config = configure(env_file)
     if user_id is None and not service:
         raise SetupError("USER_ID is missing")
-    if user_id is not None and parse_user_id(user_id) is None:
+    number = None if user_id is None else parse_user_id(user_id)
+    if user_id is not None and number is None:
         raise SetupError(f"{user_id!r} is no user id: an integer from 1 to 2^53-1")
-    if not config.jwt_secret:
-        raise SetupError("MESSENGER_JWT_SECRET is missing: only the holder of the key can sign")
-    now = int(time.time())
-    claims: dict[str, Any] = {"iat": now, "exp": now + ttl}
-    if user_id is not None:
-        claims[config.jwt_user_claim] = user_id
-    if name:
-        claims["name"] = name
-    if service:
-        claims["scope"] = "service"
-    if config.jwt_audience:
-        claims["aud"] = config.jwt_audience
-    if config.jwt_issuer:
-        claims["iss"] = config.jwt_issuer
-    say(jwt.encode(claims, config.jwt_secret, algorithm=config.algorithms[0]))
+    say(signed(config, number, name=name, ttl_s=ttl, is_service=service))
 
 
 @main.command()
@@ -309,6 +295,38 @@ def doctor(env_file: Path | None) -> None:
             say(f"      mend: {finding.mend}")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("scenarios", nargs=-1, metavar="[SCENARIO]...")
+@click.option("--url", help="A daemon that runs already, as http://host:port; without, one of its own is started.")
+@click.option("--pid", type=int, help="That daemon's process, whose cost is told; found by its port on this machine.")
+@click.option(
+    "--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1, 600), help="A measurement, about."
+)
+@click.option("--most-connections", default=10_000, show_default=True, type=click.IntRange(10), help="For idle.")
+@click.option("--most-messages", default=10_000_000, show_default=True, type=click.IntRange(1000), help="For history.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@ENV_FILE
+@told_in_one_line
+def bench(
+    scenarios: tuple[str, ...],
+    url: str | None,
+    pid: int | None,
+    seconds: float,
+    most_connections: int,
+    most_messages: int,
+    as_json: bool,
+    env_file: Path | None,
+) -> None:
+    """Load a daemon and print what it costs: fanout, pairs, bulk, latency, idle, connect, storm, history; all of them
+    unless some are named. A daemon that runs already needs MESSENGER_JWT_SECRET, to sign tokens for people who do not
+    exist yet, and its rate limits off; what conversations are made there are deleted afterwards."""
+    from messenger.bench.command import Options
+    from messenger.bench.command import bench as load
+
+    options = Options(scenarios, seconds, most_connections, most_messages)
+    load(configure(env_file), url, pid, options, as_json=as_json)
 
 
 @main.command()

@@ -17,7 +17,7 @@ from aiohttp import web
 from messenger.config import Config
 from messenger.domain.ids import MAX_USER_ID, UserId
 from messenger.domain.user import Profile
-from messenger.errors import Forbidden, Unauthorized, UserNotFound
+from messenger.errors import Forbidden, SetupError, Unauthorized, UserNotFound
 from messenger.protocol.frames import PROTOCOL
 from messenger.protocol.schemas import PICTURE
 from messenger.service.users import Users
@@ -178,6 +178,27 @@ class Authenticator:
         except UserNotFound:
             raise Unauthorized("token_invalid") from None
         return Identity(user_id)
+
+
+def signed(
+    config: Config, user_id: UserId | None, *, name: str | None = None, ttl_s: int = 3600, is_service: bool = False
+) -> str:
+    """A token for a user, or of the host application. Raises SetupError where another holds the key."""
+    if not config.jwt_secret:
+        raise SetupError("MESSENGER_JWT_SECRET is missing: only the holder of the key can sign")
+    now = int(time.time())
+    claims: Claims = {"iat": now, "exp": now + ttl_s}
+    if user_id is not None:
+        claims[config.jwt_user_claim] = str(user_id)
+    if name:
+        claims["name"] = name
+    if is_service:
+        claims["scope"] = "service"
+    if config.jwt_audience:
+        claims["aud"] = config.jwt_audience
+    if config.jwt_issuer:
+        claims["iss"] = config.jwt_issuer
+    return jwt.encode(claims, config.jwt_secret, algorithm=config.algorithms[0])
 
 
 def _is_service(claims: Claims) -> bool:

@@ -1,0 +1,193 @@
+"""The daemon under load: one that runs already, or one of our own with an empty database, each on a core of its own."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import psutil
+
+from messenger.bench.meter import Meter, pin
+from messenger.bench.wire import Client, Heard
+from messenger.config import Config
+from messenger.domain.ids import UserId
+from messenger.embedded import embedded_servers, grant_app_role
+from messenger.errors import SetupError
+from messenger.store.migrate import migrate
+
+T = TypeVar("T")
+
+API = "/api/v1/messenger"
+SERVER_CORE, GENERATOR_CORE = 0, 1
+PATIENCE_S = 60
+# What is load here would be an attack elsewhere.
+NO_LIMITS = {
+    "MESSENGER_RATE_MESSAGES": "off",
+    "MESSENGER_RATE_FRAMES": "off",
+    "MESSENGER_MAX_CONNECTIONS": "20000",
+    "MESSENGER_LOG_LEVEL": "WARNING",
+}
+# At once, of requests and of devices that come in.
+WIDTH = 16
+
+
+@dataclass(slots=True)
+class Target:
+    """`sign` makes a token for a user, or for the host application where none is named. `owner_url` is known of a database of
+    our own: what stands in others is not filled up."""
+
+    host: str
+    port: int
+    meter: Meter
+    sign: Callable[[UserId | None], str]
+    session: aiohttp.ClientSession
+    owner_url: str | None
+    next_user: int
+    # Conversations that were made: whose each is.
+    made: dict[str, UserId] = field(default_factory=dict)
+    tokens: dict[UserId, str] = field(default_factory=dict)
+
+    def prepare(self, user_ids: Iterable[UserId]) -> None:
+        """Sign these users' tokens ahead of time."""
+        self.tokens |= {user_id: self.sign(user_id) for user_id in user_ids}
+
+    @property
+    def origin(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def people(self, count: int) -> list[UserId]:
+        """Users whom nobody has heard of."""
+        first, self.next_user = self.next_user, self.next_user + count
+        return [UserId(number) for number in range(first, first + count)]
+
+    async def group(self, user_ids: Sequence[UserId]) -> str:
+        """A conversation of these; its id."""
+        async with self.session.post(
+            f"{self.origin}{API}/conversations",
+            json={"type": "group", "participant_ids": user_ids[1:]},
+            headers={"Authorization": f"Bearer {self.sign(None)}", "X-User-Id": str(user_ids[0])},
+        ) as response:
+            if response.status not in (200, 201):
+                raise SetupError(f"no conversation could be made: {await response.text()}")
+            conversation_id: str = (await response.json())["id"]
+            self.made[conversation_id] = user_ids[0]
+            return conversation_id
+
+    async def clear(self) -> None:
+        """Delete what conversations were made."""
+
+        async def delete(conversation_id: str, user_id: UserId) -> None:
+            headers = {"Authorization": f"Bearer {self.sign(None)}", "X-User-Id": str(user_id)}
+            async with self.session.delete(f"{self.origin}{API}/conversations/{conversation_id}", headers=headers):
+                pass
+
+        await _gathered([partial(delete, *made) for made in self.made.items()])
+        self.made.clear()
+
+    async def groups(self, every: Sequence[Sequence[UserId]]) -> list[str]:
+        """A conversation for each of these lists of users."""
+        return await _gathered([partial(self.group, user_ids) for user_ids in every])
+
+    async def device(self, user_id: UserId, heard: Heard) -> Client:
+        """A device of a user, once the daemon has greeted it."""
+        _, client = await asyncio.get_running_loop().create_connection(
+            lambda: Client(f"{self.host}:{self.port}", self.tokens.get(user_id) or self.sign(user_id), heard),
+            self.host,
+            self.port,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await client.greeted
+        except ConnectionError as error:
+            raise SetupError(f"a device was not let in: {error}") from None
+        return client
+
+    async def devices(self, user_ids: Sequence[UserId], heard: Heard) -> list[Client]:
+        return await _gathered([partial(self.device, user_id, heard) for user_id in user_ids])
+
+
+async def _gathered(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of calls, WIDTH at a time, in their order."""
+    places = asyncio.Semaphore(WIDTH)
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        async with places:
+            return await call()
+
+    return await asyncio.gather(*map(one, calls))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A daemon: its settings, its address, its processes, and the address of its database for who may fill it."""
+
+    config: Config
+    address: str
+    processes: Sequence[psutil.Process]
+    owner_url: str | None
+
+
+def running(config: Config, address: str, pid: int | None) -> Found:
+    """A daemon that runs already; its processes are known where `pid` tells, or where it listens on this machine. Raises
+    SetupError."""
+    try:
+        port = urlsplit(address).port or 80
+        if pid is None:
+            with suppress(psutil.AccessDenied):
+                pid = next(
+                    (it.pid for it in psutil.net_connections("tcp") if it.status == "LISTEN" and it.laddr.port == port),
+                    None,
+                )
+        processes = [] if pid is None else [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except (ValueError, psutil.Error):
+        raise SetupError(f"no daemon at {address} with process {pid}") from None
+    return Found(config, address, [it for it in processes if "python" in it.name() or "messenger" in it.name()], None)
+
+
+@contextmanager
+def own(say: Callable[[str], None]) -> Iterator[Found]:
+    """A daemon with servers of its own in a folder of its own, all gone afterwards. Raises SetupError, EmbeddedError."""
+    with tempfile.TemporaryDirectory(prefix="messenger-bench-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL runs as somebody else where we are root
+        with embedded_servers(Path(folder) / "data", say) as servers:
+            asyncio.run(migrate(servers.migrate_url))
+            asyncio.run(grant_app_role(servers.migrate_url))
+            environ = {
+                **NO_LIMITS,
+                "MESSENGER_JWT_SECRET": secrets.token_hex(32),
+                "MESSENGER_DATABASE_URL": servers.database_url,
+                "MESSENGER_REDIS_URL": servers.redis_url,
+            }
+            config, _ = Config.from_environ(environ)
+            others = {name: value for name, value in os.environ.items() if not name.startswith("MESSENGER_")}
+            process = subprocess.Popen(
+                [sys.executable, "-m", "messenger", "serve", "--port", "0"],
+                env={**others, **environ},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            try:
+                assert process.stdout
+                line = process.stdout.readline()
+                if not line.startswith("Serving on "):
+                    raise SetupError("the daemon did not start")
+                daemon = psutil.Process(process.pid)
+                pin(daemon, SERVER_CORE)
+                yield Found(config, line.split()[-1], [daemon], servers.admin_url)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(PATIENCE_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
