@@ -1,13 +1,14 @@
 """What `messenger demo` begins with: a few people who have talked already. Made once."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from messenger.domain.conversation import ConversationType
 from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
 from messenger.domain.user import Profile
 from messenger.store.conversations import ConversationStore
-from messenger.store.lanes import Lanes
+from messenger.store.lanes import Lanes, outcome_of
 from messenger.store.messages import MessageStore
 from messenger.store.session import Store
 from messenger.store.users import UserStore
@@ -68,6 +69,6 @@ async def seed(database_url: str) -> None:
             maker, *others = people
             made, _, _ = await conversations.create(maker, type_, title, {}, "all", others, provision=True)
             for sender, line in lines:
-                sent = await lanes.append(sender, Draft(made.id, line))
+                sent = await outcome_of(partial(lanes.append, sender, Draft(made.id, line)))
                 # Who answers has read what he answers.
                 await messages.mark_read(sender, sent.message.id)

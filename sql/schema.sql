@@ -425,7 +425,7 @@ create function messenger.add_participants(p_conversation_id uuid, p_user_ids bi
 grant execute on function messenger.add_participants(uuid,bigint[],text,boolean) to messenger_app;
 
 create function messenger.append_messages(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[], p_notify boolean DEFAULT false)
-    returns TABLE(item integer, outcome text, message messenger.messages) language plpgsql volatile;
+    returns TABLE(item integer, outcome text, seq bigint, change bigint, created_at timestamp with time zone, mentions bigint[], stored messenger.messages) language plpgsql volatile;
 grant execute on function messenger.append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean) to messenger_app;
 
 create function messenger.applied_migrations()
@@ -648,9 +648,6 @@ grant execute on function messenger.settle_delivery(uuid,integer,boolean) to mes
 create function messenger.standing(p_conversation_id uuid, p_user_ids bigint[])
     returns TABLE(conversation_id uuid, user_id bigint, role text, first_seq bigint, joined_change bigint, last_seq bigint, last_change bigint, participant_count integer) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.standing(uuid,bigint[]) to messenger_app;
-
-create function messenger.take_numbers(p_conversation_id uuid, p_new_entry boolean, OUT seq bigint, OUT change bigint)
-    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.tell(p_conversation_id uuid, p_content text, p_metadata jsonb)
     returns messenger.messages language sql volatile security definer set search_path=pg_catalog, pg_temp;

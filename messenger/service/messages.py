@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from messenger.domain.conversation import LARGE, Reader, Receipt
 from messenger.domain.ids import ConversationId, MessageId, UserId
 from messenger.domain.message import SYSTEM, Draft, Message, Reaction, Sent
-from messenger.errors import ContentEmpty, ContentTooLong, Forbidden
+from messenger.errors import ContentEmpty, ContentTooLong, Forbidden, MessengerError
 from messenger.protocol import frames
 from messenger.service.announcer import Announcer
-from messenger.store.lanes import Lanes
+from messenger.store.lanes import Lanes, Settle, outcome_of
 from messenger.store.messages import MessageStore
 
 
@@ -22,16 +23,25 @@ class Messages:
         self._announcer = announcer
         self._max_content_chars = max_content_chars
 
-    async def send(self, actor: UserId, draft: Draft) -> Sent:
-        """Store a message once. Raises NotParticipant, Forbidden, ContentEmpty, ContentTooLong, ClientIdConflict,
-        MessageNotFound (of `reply_to`), Unavailable."""
+    def post(self, actor: UserId, draft: Draft, told: Settle) -> None:
+        """Store a message once, without waiting: `told` hears what became of it, after everybody was told of a new one. Raises
+        Forbidden, ContentEmpty, ContentTooLong; `told` may hear NotParticipant, Forbidden, ClientIdConflict, MessageNotFound (of
+        `reply_to`), Unavailable."""
         self._check(draft.content)
         if draft.message_type == SYSTEM:
             raise Forbidden("Only the daemon writes system messages")
-        sent = await self._lanes.append(actor, draft)
-        if not sent.duplicate:
-            self._announcer.changed(sent.message, "message.new", committed_at=sent.committed_at)
-        return sent
+        self._lanes.append(actor, draft, partial(self._posted, told))
+
+    def _posted(self, told: Settle, outcome: Sent | MessengerError) -> None:
+        try:
+            if isinstance(outcome, Sent) and not outcome.duplicate:
+                self._announcer.changed(outcome.message, "message.new", committed_at=outcome.committed_at)
+        finally:
+            told(outcome)
+
+    async def send(self, actor: UserId, draft: Draft) -> Sent:
+        """The same, and wait for it. Raises what `told` may hear too."""
+        return await outcome_of(partial(self.post, actor, draft))
 
     async def edit(self, actor: UserId, message_id: MessageId, content: str) -> Message:
         """Raises MessageNotFound, Forbidden, ContentEmpty, ContentTooLong, Unavailable."""

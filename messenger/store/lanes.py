@@ -10,17 +10,16 @@ Nobody waits long for what is not his: a statement that takes its time goes on b
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import asyncpg
 import orjson
 import structlog
 
 from messenger.domain.ids import ConversationId, MessageId, UserId, uuid7
-from messenger.domain.message import Draft, Sent
+from messenger.domain.message import Draft, Message, Sent
 from messenger.errors import ClientIdConflict, Forbidden, MessengerError, Unavailable
 from messenger.metrics import Histogram
 from messenger.store.queries import query
@@ -38,13 +37,28 @@ ANSWER_S = ACQUIRE_S + USE_S
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
+# What became of a draft; called once, on the event loop, in the order of commits.
+Settle: TypeAlias = Callable[[Sent | MessengerError], None]
+
+
 class _Item:
-    sender_id: UserId
-    draft: Draft
-    done: asyncio.Future[Sent]
-    id: MessageId = field(default_factory=lambda: MessageId(uuid7()))
-    handed_at: float = field(default_factory=monotonic)
+    __slots__ = ("_settle", "draft", "handed_at", "id", "is_settled", "sender_id")
+
+    def __init__(self, sender_id: UserId, draft: Draft, settle: Settle) -> None:
+        self.sender_id = sender_id
+        self.draft = draft
+        self._settle = settle
+        self.id = MessageId(uuid7())
+        self.handed_at = monotonic()
+        self.is_settled = False
+
+    def end(self, outcome: Sent | MessengerError) -> None:
+        if not self.is_settled:
+            self.is_settled = True
+            try:
+                self._settle(outcome)
+            except Exception:  # the others of its batch are not to suffer
+                log.exception("announcing failed")
 
 
 def digest(draft: Draft) -> bytes:
@@ -79,16 +93,10 @@ class Lanes:
             lane.close()
         await asyncio.gather(*self._tasks)
 
-    async def append(self, sender_id: UserId, draft: Draft) -> Sent:
-        """Returns once committed. Raises NotParticipant, Forbidden, MessageNotFound, ClientIdConflict, Unavailable; within
-        ANSWER_S."""
-        item = _Item(sender_id, draft, asyncio.get_running_loop().create_future())
-        self._lanes[draft.conversation_id.int % LANES].put(item)
-        late = asyncio.get_running_loop().call_later(ANSWER_S, _fail, item, Unavailable())
-        try:
-            return await item.done
-        finally:
-            late.cancel()
+    def append(self, sender_id: UserId, draft: Draft, settle: Settle) -> None:
+        """Never waits. `settle` is told of the commit, or of NotParticipant, Forbidden, MessageNotFound, ClientIdConflict,
+        Unavailable; within ANSWER_S, and it must not wait."""
+        self._lanes[draft.conversation_id.int % LANES].put(_Item(sender_id, draft, settle))
 
 
 class _Lane:
@@ -99,6 +107,9 @@ class _Lane:
         self._outbox_filled = outbox_filled
         self._commit_times = commit_times
         self._queue: deque[_Item] = deque()
+        # In the order in which they came, and one timer for all of them.
+        self._unsettled: deque[_Item] = deque()
+        self._late: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._is_closing = False
         # What waits for a conversation that is aside.
@@ -108,7 +119,20 @@ class _Lane:
 
     def put(self, item: _Item) -> None:
         self._queue.append(item)
+        self._unsettled.append(item)
+        if self._late is None:
+            self._late = asyncio.get_running_loop().call_later(ANSWER_S, self._end_late)
         self._news.set()
+
+    def _end_late(self) -> None:
+        """Tell those who have waited long enough."""
+        self._late = None
+        before = monotonic() - ANSWER_S
+        while self._unsettled and (self._unsettled[0].is_settled or self._unsettled[0].handed_at <= before):
+            self._unsettled.popleft().end(Unavailable())
+        if self._unsettled:
+            in_s = self._unsettled[0].handed_at - before
+            self._late = asyncio.get_running_loop().call_later(in_s, self._end_late)
 
     def close(self) -> None:
         """Nothing more is put in; `run` ends once nothing is left."""
@@ -140,7 +164,7 @@ class _Lane:
                 waiting = self._aside.get(item.draft.conversation_id)
                 if waiting is not None:
                     waiting.append(item)
-                elif not item.done.done():  # its sender was told that its fate is unknown: so it is, if it is not sent
+                elif not item.is_settled:  # its sender was told that its fate is unknown: so it is, if it is not sent
                     batch.append(item)
             if not batch:
                 if self._is_closing and not self._aside:
@@ -167,7 +191,7 @@ class _Lane:
         while waiting:
             async with self._room:
                 item = waiting.popleft()
-                if not item.done.done() and not await self._write([item]):
+                if not item.is_settled and not await self._write([item]):
                     break
         self._rejoin(conversation_id)
 
@@ -182,7 +206,7 @@ class _Lane:
         except Exception as error:  # a lane that ended would hang half of the conversations
             log.exception("append failed", error=type(error).__name__)
             for item in batch:
-                _fail(item, MessengerError())
+                item.end(MessengerError())
             return []
 
     async def _judge(self, batch: list[_Item]) -> list[_Item]:
@@ -192,7 +216,7 @@ class _Lane:
                 committed_at = monotonic()
         except Unavailable as error:
             for item in batch:
-                _fail(item, error)
+                item.end(error)
             return []
         except (asyncpg.PostgresError, ValueError, TypeError):
             # The statement itself was refused, so nothing of it is stored: judge each item alone.
@@ -201,30 +225,31 @@ class _Lane:
             return [locked for item in batch for locked in await self._write([item])]
         for row in rows:
             self._settle(batch[row["item"] - 1], row, committed_at)
+        while self._unsettled and self._unsettled[0].is_settled:
+            self._unsettled.popleft()
         locked = [batch[row["item"] - 1] for row in rows if row["outcome"] == "locked"]
         if len(batch) == 1:
             for item in locked:
-                _fail(item, Unavailable())
+                item.end(Unavailable())
         return locked
 
     def _settle(self, item: _Item, row: Any, committed_at: float) -> None:
         match row["outcome"]:
-            case "appended" | "duplicate" as outcome:
-                is_new = outcome == "appended"
-                if is_new:
-                    self._commit_times.observe(committed_at - item.handed_at)
-                    if self._outbox_filled is not None:
-                        self._outbox_filled.set()
-                if not item.done.done():
-                    item.done.set_result(Sent(message_of(row), not is_new, committed_at if is_new else None))
+            case "appended":
+                self._commit_times.observe(committed_at - item.handed_at)
+                if self._outbox_filled is not None:
+                    self._outbox_filled.set()
+                item.end(Sent(_stored(item, row), False, committed_at))
+            case "duplicate":
+                item.end(Sent(message_of(row["stored"]), True))
             case "client_id_conflict":
-                _fail(item, ClientIdConflict())
+                item.end(ClientIdConflict())
             case "forbidden":
                 self._start(self._explain(item))
             case "locked":
                 pass
             case code:
-                _fail(item, failure(code))
+                item.end(failure(code))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="lane-beside")
@@ -240,13 +265,13 @@ class _Lane:
         try:
             row = await self._store.as_user(item.sender_id, work, item.draft.conversation_id)
         except MessengerError as error:
-            _fail(item, error)
+            item.end(error)
             return
         if row is not None and row["type"] == "direct":  # nobody observes there: a block stood between the two
-            _fail(item, Forbidden("You cannot write to this user"))
+            item.end(Forbidden("You cannot write to this user"))
             return
         announcement = row is not None and row["type"] == "announcement" and row["role"] == "member"
-        _fail(item, Forbidden("Only admins can post here" if announcement else "Observers cannot post here"))
+        item.end(Forbidden("Only admins can post here" if announcement else "Observers cannot post here"))
 
 
 async def _ends_soon(task: asyncio.Task[Any]) -> bool:
@@ -265,9 +290,44 @@ async def _ends_soon(task: asyncio.Task[Any]) -> bool:
     return task.done()
 
 
-def _fail(item: _Item, error: MessengerError) -> None:
-    if not item.done.done():  # its sender may have gone
-        item.done.set_exception(error)
+def _stored(item: _Item, row: Any) -> Message:
+    """A draft as it stands in its row; read back is only what the draft does not say."""
+    draft = item.draft
+    return Message(
+        conversation_id=draft.conversation_id,
+        id=item.id,
+        seq=row["seq"],
+        change=row["change"],
+        sender_id=item.sender_id,
+        content=draft.content,
+        message_type=draft.message_type,
+        created_at=row["created_at"],
+        edited_at=None,
+        deleted_at=None,
+        deleted_by=None,
+        reply_to=draft.reply_to,
+        mentions=tuple(row["mentions"]),
+        attachments=draft.attachments,
+        metadata=draft.metadata or {},
+        client_id=draft.client_id,
+        reactions={},
+    )
+
+
+async def outcome_of(begin: Callable[[Settle], None]) -> Sent:
+    """Wait for what becomes of a draft; raises what `begin` raises, and what is told."""
+    done: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+
+    def settle(outcome: Sent | MessengerError) -> None:
+        if done.done():
+            return  # nobody waits any more
+        if isinstance(outcome, Sent):
+            done.set_result(outcome)
+        else:
+            done.set_exception(outcome)
+
+    begin(settle)
+    return await done
 
 
 async def _append(connection: Connection, batch: list[_Item], *, notify: bool) -> list[Any]:

@@ -16,9 +16,11 @@ return nullif(current_setting('messenger.scope', true), '')::uuid[];
 create or replace function messenger.enter(p_user_id bigint, p_scope uuid[] default null) returns void
 language plpgsql
 as $$
+declare
+    told text; -- assigned, not performed: that would be a query each, and every message enters
 begin
-    perform set_config('messenger.user_id', p_user_id::text, true);
-    perform set_config('messenger.scope', coalesce(p_scope::text, ''), true);
+    told := set_config('messenger.user_id', p_user_id::text, true);
+    told := set_config('messenger.scope', coalesce(p_scope::text, ''), true);
 end
 $$;
 

@@ -1,54 +1,45 @@
 -- Numbers are a law of the table: whoever writes a message, its trigger takes them, under the lock of the conversation's head.
 
--- Take the next change, and the next seq for a new entry; the lock lasts until commit, so number order is commit order.
--- Raises not_participant, alike for a foreign conversation and for none. Not granted: only the trigger calls it, and judges
--- under the lock.
-create or replace function messenger.take_numbers(
-    p_conversation_id uuid, p_new_entry boolean, out seq bigint, out change bigint
-)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- Before the lock, so that a stranger holds up nobody.
-    if messenger.my_first_seq(p_conversation_id) is null then
-        perform messenger.fail('not_participant');
-    end if;
-    update messenger.conversation_heads h
-    set last_seq = h.last_seq + p_new_entry::integer,
-        last_change = h.last_change + 1,
-        active_at = clock_timestamp(),
-        touched = pg_current_xact_id()
-    where h.conversation_id = p_conversation_id
-    returning h.last_seq, h.last_change into take_numbers.seq, take_numbers.change;
-end
-$$;
-
--- Give an entry its numbers, and judge its author once more: row-level security sees the roles of before the wait for the
--- lock, and who was removed or made an observer meanwhile writes nothing above that. System entries judge themselves.
+-- Give an entry its numbers: the next change, and the next seq where it is new. The lock lasts until commit, so number order is
+-- commit order. Its author is judged twice. Before the lock, so that a stranger holds up nobody; not_participant, alike for a
+-- foreign conversation and for none. And under it, in a statement of its own: row-level security sees the roles of before the
+-- wait, and who was removed or made an observer meanwhile writes nothing above that. System entries judge themselves.
 create or replace function messenger.number_message() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     me constant bigint := messenger.current_user_id();
+    is_new constant boolean := tg_op = 'INSERT';
     -- Only messenger.react can do this: nobody is granted the column.
-    is_reaction constant boolean := tg_op = 'UPDATE' and new.deleted_at is null and new.reactions is distinct from old.reactions;
+    is_reaction constant boolean := not is_new and new.deleted_at is null and new.reactions is distinct from old.reactions;
     taken record;
     may record;
+    told text;
 begin
-    if tg_op = 'INSERT' then
-        if new.reply_to is not null and messenger.conversation_of_message(new.reply_to) is distinct from new.conversation_id then
-            perform messenger.fail(
-                case when messenger.my_first_seq(new.conversation_id) is null then 'not_participant' else 'message_not_found' end
-            );
-        end if;
-        taken := messenger.take_numbers(new.conversation_id, true);
-        new.seq := taken.seq;
+    if is_new and new.reply_to is not null
+        and messenger.conversation_of_message(new.reply_to) is distinct from new.conversation_id then
+        perform messenger.fail(
+            case when messenger.my_first_seq(new.conversation_id) is null then 'not_participant' else 'message_not_found' end
+        );
+    end if;
+    update messenger.conversation_heads h
+    set last_seq = h.last_seq + is_new::integer,
+        last_change = h.last_change + 1,
+        active_at = clock_timestamp(),
+        touched = pg_current_xact_id()
+    from messenger.conversation_participants p
+    where h.conversation_id = new.conversation_id and p.conversation_id = new.conversation_id and p.user_id = me
+    returning h.last_seq, h.last_change into taken;
+    if not found then
+        perform messenger.fail('not_participant');
+    end if;
+    new.change := taken.last_change;
+    if is_new then
+        new.seq := taken.last_seq;
         new.created_at := clock_timestamp();
     else
-        taken := messenger.take_numbers(old.conversation_id, false);
         new.seq := old.seq;
     end if;
-    new.change := taken.change;
     select p.role, p.role = 'admin' or (p.role = 'member' and c.type <> 'announcement' and new.sender_id = me) as write,
         c.type = 'direct' and messenger.are_apart(c.direct_low, c.direct_high) as apart
     into may
@@ -68,6 +59,8 @@ begin
         new.reactions := '{}';
         delete from messenger.reactions r where r.conversation_id = new.conversation_id and r.message_id = new.id;
     end if;
+    -- For whoever inserts: RETURNING would be judged by every policy for reading, at a fifth of the whole cost.
+    told := set_config('messenger.taken', format('{%s,%s,"%s"}', new.seq, new.change, new.created_at), true);
     return new;
 end
 $$;

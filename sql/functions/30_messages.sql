@@ -13,18 +13,20 @@ as $$
 $$;
 
 -- Store a batch. Each item is judged on its own as its own sender; a bad one takes no other down.
--- outcome: appended, duplicate, locked (somebody held the conversation: send it alone), or an error's code.
--- p_notify: whoever is away may have to be told.
+-- outcome: appended (with what its row has beside the draft), duplicate (with the message that is stored), locked (somebody held
+-- the conversation: send it alone), or an error's code. p_notify: whoever is away may have to be told.
 create or replace function messenger.append_messages(
     p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[],
     p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[],
     p_notify boolean default false
 )
-returns table (item integer, outcome text, message messenger.messages)
+returns table (
+    item integer, outcome text, seq bigint, change bigint, created_at timestamptz, mentions bigint[], stored messenger.messages
+)
 language plpgsql
 as $$
 declare
-    mentioned bigint[];
+    taken text[];
     held uuid;
     appended integer[] := '{}';
 begin
@@ -34,32 +36,35 @@ begin
     end if;
     -- In the order of conversations: two batches that lock the same ones in another order would wait for each other.
     for item in select n from generate_subscripts(p_ids, 1) as n order by p_conversation_ids[n], n loop
-        message := null;
         -- Waited for once: each would cost the others as much, and one that came through would overtake those before it.
         if p_conversation_ids[item] = held then
             outcome := 'locked';
             return next;
             continue;
         end if;
+        seq := null;
+        change := null;
+        created_at := null;
+        stored := null;
         begin
             perform messenger.enter(p_sender_ids[item], array[p_conversation_ids[item]]);
-            if p_client_ids[item] is not null then
-                select m.* into message
-                from messenger.my_message_by_client_id(p_conversation_ids[item], p_client_ids[item]) as m;
+            mentions := '{}';
+            if p_mentions -> (item - 1) <> '[]' then
+                mentions := messenger.mentionable(p_conversation_ids[item], p_mentions -> (item - 1));
             end if;
-            if message.id is null then
-                mentioned := messenger.mentionable(p_conversation_ids[item], p_mentions -> (item - 1));
-                insert into messenger.messages (
-                    conversation_id, id, sender_id, client_id, request_digest, content, message_type,
-                    reply_to, mentions, attachments, metadata
-                ) values (
-                    p_conversation_ids[item], p_ids[item], p_sender_ids[item], p_client_ids[item], p_digests[item],
-                    p_contents[item], p_types[item], p_replies[item], mentioned, p_attachments[item], p_metadata[item]
-                )
-                returning messages.* into message;
-                outcome := 'appended';
-                appended := appended || item;
-            end if;
+            insert into messenger.messages (
+                conversation_id, id, sender_id, client_id, request_digest, content, message_type,
+                reply_to, mentions, attachments, metadata
+            ) values (
+                p_conversation_ids[item], p_ids[item], p_sender_ids[item], p_client_ids[item], p_digests[item],
+                p_contents[item], p_types[item], p_replies[item], mentions, p_attachments[item], p_metadata[item]
+            );
+            taken := current_setting('messenger.taken');
+            seq := taken[1];
+            change := taken[2];
+            created_at := taken[3];
+            outcome := 'appended';
+            appended := appended || item;
         exception
             when sqlstate 'MG001' then
                 outcome := sqlerrm;
@@ -69,15 +74,17 @@ begin
                 outcome := 'locked';
                 held := p_conversation_ids[item];
             when unique_violation then
-                -- The same client_id, committed by another node while this item waited for the numbers.
-                -- Entered again: what the block above had set went with it.
                 outcome := 'internal';
-                perform messenger.enter(p_sender_ids[item], array[p_conversation_ids[item]]);
-                select m.* into message
-                from messenger.my_message_by_client_id(p_conversation_ids[item], p_client_ids[item]) as m;
         end;
-        if message.id is not null and message.id <> p_ids[item] then
-            outcome := case when message.request_digest = p_digests[item] then 'duplicate' else 'client_id_conflict' end;
+        -- A retry of what was stored before, whatever its sender may do by now. He is entered again: what the block above had set
+        -- went with it, and so did the numbers that it took.
+        if outcome not in ('appended', 'locked') and p_client_ids[item] is not null then
+            perform messenger.enter(p_sender_ids[item], array[p_conversation_ids[item]]);
+            select m.* into stored
+            from messenger.my_message_by_client_id(p_conversation_ids[item], p_client_ids[item]) as m;
+            if stored.id is not null then
+                outcome := case when stored.request_digest = p_digests[item] then 'duplicate' else 'client_id_conflict' end;
+            end if;
         end if;
         return next;
     end loop;

@@ -84,10 +84,9 @@ async def test_what_is_marked_as_not_granted_is_not(scene: Scene) -> None:
         )
         if "Not granted" in comment
     }
-    assert marked >= {"take_numbers", "tell", "lock_mine", "let_in", "give_role"}
+    assert marked >= {"tell", "lock_mine", "let_in", "give_role"}
     async with scene.database.as_user(ANN) as connection:
         for statement, *args in (
-            ("select messenger.take_numbers($1, true)", scene.tea),
             ("select messenger.tell($1, 'I am the system', '{}')", scene.tea),
             ("select messenger.lock_mine($1)", scene.tea),
             ("select messenger.let_in($1, 5, 'admin', 1)", scene.tea),

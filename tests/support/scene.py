@@ -54,7 +54,9 @@ REACT = """
 """
 TAKE_BACK = REACT.replace("true", "false")
 APPEND = """
-    select item, outcome, (message).id, (message).seq, (message).change, (message).content, (message).mentions
+    select item, outcome, coalesce((stored).id, case outcome when 'appended' then ($3::uuid[])[item] end) as id,
+        coalesce(seq, (stored).seq) as seq, coalesce(change, (stored).change) as change,
+        coalesce((stored).content, case outcome when 'appended' then ($6::text[])[item] end) as content, mentions
     from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 # The same, and whoever is away may have to be told.

@@ -1,6 +1,6 @@
 -- name: append
 -- Store a batch of drafts, each judged as its own sender's.
-select item, outcome, (message).*
+select item, outcome, seq, change, created_at, mentions, stored
 from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: edit
