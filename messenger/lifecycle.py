@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 
 # Within the time to drain, how often a handful of devices is sent away.
 DRAIN_STEP_S = 0.05
+# What is being done for devices gets this long after they have gone.
+ANSWER_S = 5.0
 
 
 async def resources(app: web.Application) -> AsyncIterator[None]:
@@ -125,10 +127,13 @@ async def drain(app: web.Application) -> None:
     for step in range(steps):
         for device in devices[: math.ceil(len(devices) * (step + 1) / steps)]:
             device.close(close.DRAINING)
-        if all(device.is_closing for device in devices):
+        if not any(device.wire.is_open for device in devices):
             break
         await asyncio.sleep(DRAIN_STEP_S)
-    await asyncio.gather(*(device.closed() for device in devices))
+    await asyncio.gather(*(device.wire.closed() for device in devices))
+    if context.answering:
+        _, late = await asyncio.wait(context.answering, timeout=ANSWER_S)
+        await end(late)
     # Their leases end without us; where we are the last node, nobody else would write it down.
     at = datetime.now(UTC)
     await context.node.attendance.leaving({device.user_id: at for device in devices})

@@ -108,8 +108,9 @@ class Bus:
         """Wait for what was subscribed before; False where it does not stand in time."""
         return await self._subscriber.confirm(channels)
 
-    async def unsubscribe(self, channels: Iterable[str]) -> None:
-        await self._subscriber.unsubscribe(channels)
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Never waits."""
+        self._subscriber.unsubscribe(channels)
 
     def presence(
         self,

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from messenger.background import end
 from messenger.bus.bus import Bus
@@ -74,8 +73,7 @@ class Node:
             chores = await stack.enter_async_context(Chores())
 
             def on_closed(feed: Feed) -> None:
-                channel = bus.channels.conversation(feed.conversation_id)
-                chores.start(("close", feed), partial(bus.unsubscribe, [channel]))
+                bus.unsubscribe([bus.channels.conversation(feed.conversation_id)])
 
             hub = Hub(
                 on_hole=lambda feed: repair.on_hole(feed),

@@ -45,10 +45,10 @@ class Reception:
             # Another device of his is opening the door; where it fails, this one tries itself.
             await asyncio.wait([person.opened])
 
-    async def dismiss(self, sink: Sink) -> None:
-        """Let a device go; the last one takes the person along."""
+    def dismiss(self, sink: Sink) -> None:
+        """Let a device go; the last one takes the person along. Never waits."""
         if self._hub.dismiss(sink) is not None:
-            await self._bus.unsubscribe([self._bus.channels.user(sink.user_id)])
+            self._bus.unsubscribe([self._bus.channels.user(sink.user_id)])
 
     async def _open(self, person: Person, sink: Sink, greet: Callable[[], None]) -> None:
         user_id = sink.user_id
@@ -67,7 +67,7 @@ class Reception:
         except BaseException:
             self._hub.forget(user_id)
             person.opened.cancel()
-            await self._bus.unsubscribe([own])
+            self._bus.unsubscribe([own])
             raise
 
     async def _enter(self, person: Person, user_id: UserId) -> None:

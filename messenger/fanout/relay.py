@@ -3,6 +3,7 @@
 Local devices are served at once, without waiting for the echo, which is then old. Nothing here waits or fails.
 """
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from time import monotonic
@@ -37,6 +38,7 @@ class Relay:
         self.refused = 0
         # How long events took to all sockets here: since their commit here, or since the bus brought them.
         self.to_sockets = {"local": Histogram(), "bus": Histogram()}
+        self._offered: list[tuple[str, float]] = []
 
     def changed(
         self,
@@ -166,9 +168,17 @@ class Relay:
     def _offer(self, feed: Feed, change: envelope.Change, path: str, since: float | None) -> None:
         position = feed.position
         feed.offer(change)
-        # One that is old, or waits for the one before it, went to no socket now.
+        # One that is old, or waits for the one before it, goes to no socket now. What does is written at the end of this tick.
         if since is not None and feed.position != position:
-            self.to_sockets[path].observe(monotonic() - since)
+            if not self._offered:
+                asyncio.get_running_loop().call_soon(self._observe)
+            self._offered.append((path, since))
+
+    def _observe(self) -> None:
+        now = monotonic()
+        for path, since in self._offered:
+            self.to_sockets[path].observe(now - since)
+        self._offered.clear()
 
     def _signal(self, conversation_id: ConversationId, told: envelope.Signal) -> None:
         feed = self._hub.feeds.get(conversation_id)

@@ -30,8 +30,8 @@ PROTOCOL = "messenger.v1"
 # A sync or history frame is no larger (protocol.md §4); the room is what is left of it for messages.
 MAX_ANSWER_BYTES = 256 * 1024
 ANSWER_ROOM = MAX_ANSWER_BYTES - 1024
-# FIN and opcode (RFC 6455 §5.2): text, ping, pong.
-_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
+# FIN and opcode (RFC 6455 §5.2).
+_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
 
 Json = dict[str, Any]
 
@@ -59,6 +59,11 @@ def ping_frame() -> bytes:
 
 def pong_frame(payload: bytes) -> bytes:
     return _frame(_PONG, payload)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """`reason`: at most 123 bytes (RFC 6455 §5.5.1)."""
+    return _frame(_CLOSE, struct.pack("!H", code) + reason.encode())
 
 
 def _frame(first: int, payload: bytes) -> bytes:

@@ -204,13 +204,14 @@ class Entry:
     answer: str | None
 
 
+SEND = Entry(schemas.Send(), send, "message.sent")
 COMMANDS: Mapping[str, Entry] = {
     "subscribe": Entry(schemas.OfConversation(), subscribe, "subscribed"),
     "unsubscribe": Entry(schemas.OfConversation(), unsubscribe, "unsubscribed"),
     "typing": Entry(schemas.Typing(), type_, None),
     "typing.start": Entry(schemas.TypingStart(), type_, None),
     "typing.stop": Entry(schemas.TypingStop(), type_, None),
-    "message.send": Entry(schemas.Send(), send, "message.sent"),
+    "message.send": SEND,
     "message.edit": Entry(schemas.Edit(), edit, "ack"),
     "message.delete": Entry(schemas.OfMessage(), delete, "ack"),
     "reaction.add": Entry(schemas.React(), add_reaction, "ack"),

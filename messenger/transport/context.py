@@ -1,5 +1,6 @@
 """What handlers reach: the use cases and the node, hung on the application under one typed key."""
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from messenger.transport.auth import Authenticator
 from messenger.transport.device import Device
 from messenger.transport.limits import Buckets
 from messenger.transport.siblings import Siblings
+from messenger.transport.wire import Writes
 
 # So many devices come in at once, and each waits no longer than this: a crowd takes turns.
 ENTRANCE_WIDTH = 4
@@ -40,8 +42,9 @@ ALONE = Place(None, 0)
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """One running daemon. `open_sockets` counts those too that have not said yet who they are; `frames` what clients said, by
-    type and result; `closes` how sockets ended, by code and reason; `requests` by method, route and status."""
+    """One running daemon. `writes`: the sockets with something to write in this tick; `answering`: what is done for devices just
+    now. `open_sockets` counts those too that have not said yet who they are; `frames` what clients said, by type and result;
+    `closes` how sockets ended, by code and reason; `requests` by method, route and status."""
 
     config: Config
     epoch: str
@@ -58,6 +61,8 @@ class Context:
     dispatch: Dispatch
     message_rates: Buckets
     devices: set[Device] = field(default_factory=set)
+    writes: Writes = field(default_factory=Writes)
+    answering: set[asyncio.Task[None]] = field(default_factory=set)
     entrance: Gate = field(default_factory=lambda: Gate(ENTRANCE_WIDTH, ENTRANCE_S))
     open_sockets: int = 0
     unknown_types: int = 0

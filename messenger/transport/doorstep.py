@@ -56,7 +56,7 @@ class Doorstep:
         self._begun: dict[Caller, float] = {}  # of the strangers, who said anything
         self._asking: dict[Caller, tuple[float, web.BaseRequest]] = {}
         self._idle: dict[Caller, float] = {}
-        self._devices: set[Caller] = set()
+        self._devices: set[object] = set()
 
     def __len__(self) -> int:
         return len(self._strangers) + len(self._asking) + len(self._idle)
@@ -90,15 +90,17 @@ class Doorstep:
         if self._asking.pop(caller, None) is not None:
             self._idle[caller] = self._now
 
-    def became_device(self, caller: "Caller") -> None:
+    def became_device(self, caller: "Caller", device: object) -> None:
+        """From here on the connection is the device's, and over when that has gone."""
         self._leave(caller)
-        if caller.transport is not None:
-            self._devices.add(caller)
+        self._devices.add(device)
 
     def went(self, caller: "Caller") -> None:
         """The connection is over."""
         self._leave(caller)
-        self._devices.discard(caller)
+
+    def device_went(self, device: object) -> None:
+        self._devices.discard(device)
 
     def make_way(self) -> bool:
         """Cut whoever has stood here longest without a request. False where nobody does."""
@@ -165,8 +167,10 @@ class Caller(web.RequestHandler):
     def answered(self) -> None:
         self._doorstep.answered(self)
 
-    def becomes_device(self) -> None:
-        self._doorstep.became_device(self)
+    def becomes(self, device: object) -> "Doorstep":
+        """Hand the connection over to a device; who is to be told when that has gone."""
+        self._doorstep.became_device(self, device)
+        return self._doorstep
 
     async def _handle_request(
         self,

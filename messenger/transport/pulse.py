@@ -25,8 +25,8 @@ async def pulse_forever(context: Context) -> None:
         if beats:
             beat = now
         for device in list(context.devices):
-            if now - device.heard_at > 2 * heartbeat_s:
-                device.abandon()
+            if now - device.wire.heard_at > 2 * heartbeat_s:
+                device.wire.abandon()
             elif beats:
                 device.push(ping)
             if device.expires_at is not None:

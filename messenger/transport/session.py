@@ -1,11 +1,20 @@
-"""The incoming side of one device: a frame becomes a command, a command an answer, a failure an error frame."""
+"""The incoming side of one device: a frame becomes a command, a command an answer, a failure an error frame.
+
+What a device says keeps its order: a frame waits for the one before it. Messages in a row need not, because lanes keep their
+order; so they are sent without waiting, and without a task, which is the one fast path here.
+"""
 
 import asyncio
 import secrets
 from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import structlog
+from aiohttp import WSMessage, WSMsgType
 
+from messenger.domain.message import Sent
 from messenger.errors import (
     InvalidConversationId,
     InvalidFrame,
@@ -16,10 +25,11 @@ from messenger.errors import (
 )
 from messenger.protocol import frames, schemas
 from messenger.transport import close
-from messenger.transport.commands import COMMANDS
+from messenger.transport.commands import COMMANDS, SEND, Entry, draft_of
 from messenger.transport.context import Context
 from messenger.transport.device import Device
 from messenger.transport.limits import Bucket
+from messenger.transport.wire import Wire
 
 log = structlog.get_logger(__name__)
 
@@ -27,21 +37,95 @@ log = structlog.get_logger(__name__)
 BAD_FRAMES = 20
 BAD_FRAMES_S = 10.0
 BAD = (InvalidJson, InvalidFrame, InvalidConversationId, InvalidMessageId)
+# So many frames may wait for their turn before nothing more is read, and so many messages be on their way to the database.
+MOST_WAITING = 32
+MOST_SENDING = 32
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A frame that was understood."""
+
+    kind: str
+    ref: str | None
+    entry: Entry
+    command: Any
 
 
 class Session:
-    """Frames are handled one after another: what a device says keeps its order."""
+    """Hears its wire from the handshake on, and answers once a device has begun. Nothing here raises."""
 
-    def __init__(self, context: Context, device: Device) -> None:
+    __slots__ = ("_bad", "_context", "_device", "_frames", "_is_busy", "_next", "_sending", "_waiting", "_wire")
+
+    def __init__(self, context: Context, wire: Wire) -> None:
         self._context = context
-        self._device = device
+        self._wire = wire
+        self._device: Device | None = None
         self._frames = Bucket(context.config.rate_frames)
-        self._bad: deque[float] = deque(maxlen=BAD_FRAMES)
+        self._bad: deque[float] | None = None
+        # Frames whose turn has not come; None for a binary one.
+        self._waiting: list[str | None] = []
+        # The frame behind messages that are still being sent.
+        self._next: _Asked | None = None
+        self._sending = 0
+        self._is_busy = True  # nobody has begun
 
-    async def hear(self, text: str | None) -> None:
-        """One frame; None for a binary one."""
-        ref: str | None = None
-        kind, result = "invalid", "ok"
+    def begin(self, device: Device) -> None:
+        """Answer a device that was let in."""
+        self._device = device
+        self._is_busy = False
+        self._go_on()
+
+    def hear(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.TEXT:
+            self._wait(message.data)
+        elif message.type is WSMsgType.BINARY:
+            self._wait(None)
+        elif message.type is WSMsgType.PING:
+            self._wire.push(frames.pong_frame(message.data))
+
+    def resumed(self) -> None:
+        self._go_on()
+
+    def ended(self) -> None:
+        self._waiting.clear()
+        if self._device is not None:
+            leave(self._context, self._device)
+
+    def gone(self) -> None:
+        self._context.open_sockets -= 1
+        self._context.closes[self._wire.ending] += 1
+
+    def _wait(self, text: str | None) -> None:
+        self._waiting.append(text)
+        if len(self._waiting) == MOST_WAITING:
+            self._wire.hold_back()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Whatever need not wait. A device that does not read its answers waits too."""
+        was_full = len(self._waiting) >= MOST_WAITING
+        while not self._is_busy and not self._wire.is_choked:
+            asked, self._next = self._next, None
+            if asked is None:
+                if not self._waiting or self._sending == MOST_SENDING:
+                    break
+                asked = self._asked(self._waiting.pop(0))
+            if asked is None:
+                continue
+            if asked.entry is SEND:
+                self._send(asked)
+            elif self._sending:
+                self._next = asked
+                break
+            else:
+                self._start(asked)
+        if was_full and len(self._waiting) < MOST_WAITING:
+            self._wire.read_on()
+
+    def _asked(self, text: str | None) -> _Asked | None:
+        """What a frame asks for; where it is none, its sender is told."""
+        kind, ref = "invalid", None
         try:
             if text is None:
                 raise InvalidFrame("Frames must be text")
@@ -54,31 +138,85 @@ class Session:
             self._frames.take()
             if entry is None:
                 raise self._unknown(named)
-            command = schemas.load(entry.schema, frame)
-            answer = await entry.use_case(self._context, self._device, command)
-        except MessengerError as error:
-            result = error.code
-            if isinstance(error, BAD):
-                self._count_bad()
-            answer = None if isinstance(error, UnknownType) and ref is None else frames.error(error)
-        except Exception:
+            return _Asked(kind, ref, entry, schemas.load(entry.schema, frame))
+        except Exception as error:
+            self._refuse(kind, ref, error)
+            return None
+
+    def _send(self, asked: _Asked) -> None:
+        assert self._device is not None
+        try:
+            self._context.message_rates.take(self._device.user_id)
+            self._context.messages.post(
+                self._device.user_id, draft_of(asked.command), partial(self._sent, asked.kind, asked.ref)
+            )
+            self._sending += 1
+        except Exception as error:
+            self._refuse(asked.kind, asked.ref, error)
+
+    def _sent(self, kind: str, ref: str | None, outcome: Sent | MessengerError) -> None:
+        self._sending -= 1
+        if isinstance(outcome, Sent):
+            self._answer(kind, ref, frames.sent(outcome))
+        else:
+            self._refuse(kind, ref, outcome)
+        self._go_on()
+
+    def _start(self, asked: _Asked) -> None:
+        self._is_busy = True
+        task = asyncio.create_task(self._run(asked), name="frame")
+        self._context.answering.add(task)
+        task.add_done_callback(self._context.answering.discard)
+
+    async def _run(self, asked: _Asked) -> None:
+        assert self._device is not None
+        try:
+            answer = await asked.entry.use_case(self._context, self._device, asked.command)
+            self._answer(asked.kind, asked.ref, answer)
+        except Exception as error:
+            self._refuse(asked.kind, asked.ref, error)
+        finally:
+            self._is_busy = False
+        self._go_on()
+
+    def _refuse(self, kind: str, ref: str | None, error: Exception) -> None:
+        if not isinstance(error, MessengerError):
             # What nobody foresaw: its text stays here, under an id that the client can name.
-            result = MessengerError.code
             reference = secrets.token_hex(6)
-            log.exception("frame failed", id=reference, user_id=self._device.user_id)
-            answer = frames.error(MessengerError(f"Internal error ({reference})"))
+            log.error("frame failed", id=reference, user_id=self._device and self._device.user_id, exc_info=error)
+            error = MessengerError(f"Internal error ({reference})")
+        if isinstance(error, BAD):
+            self._count_bad()
+        told = None if isinstance(error, UnknownType) and ref is None else frames.error(error)
+        self._answer(kind, ref, told, error.code)
+
+    def _answer(self, kind: str, ref: str | None, told: frames.Json | None, result: str = "ok") -> None:
         self._context.frames[kind, result] += 1
-        if answer is not None:
-            await self._device.answer(answer if ref is None else answer | {"ref": ref})
+        if told is not None:
+            if ref is not None:
+                told["ref"] = ref
+            self._wire.answer(frames.text_frame(frames.encode(told)))
 
     def _unknown(self, named: str) -> UnknownType:
         self._context.unknown_types += 1
         # Not which: what stands there may be a password, or what somebody wrote, and looks like a type all the same.
-        log.info("unknown type", user_id=self._device.user_id)
+        log.info("unknown type", user_id=self._device and self._device.user_id)
         return UnknownType(f"Unknown type: {named[:64]}")
 
     def _count_bad(self) -> None:
         now = asyncio.get_running_loop().time()
+        if self._bad is None:
+            self._bad = deque(maxlen=BAD_FRAMES)
         self._bad.append(now)
         if len(self._bad) == BAD_FRAMES and now - self._bad[0] <= BAD_FRAMES_S:
-            self._device.close(close.PROTOCOL_ERROR)
+            self._wire.close(close.PROTOCOL_ERROR)
+
+
+def leave(context: Context, device: Device) -> None:
+    """A device hears no more: forget it. More than once does no harm."""
+    if device.wire.cause is close.SLOW_CONSUMER:
+        log.info("slow consumer", user_id=device.user_id, connection_id=device.connection_id)
+    context.devices.discard(device)
+    context.typing.dismiss(device)
+    context.node.reception.dismiss(device)
+    context.node.presence.leave(device.connection_id)

@@ -1,4 +1,4 @@
-"""The socket endpoint: `/ws/{user_id}`. Handshake, admission, read loop, farewell, in this order on one screen."""
+"""The socket endpoint: `/ws/{user_id}`. Handshake, admission; from there on the wire tells the session."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ import secrets
 from http import HTTPStatus
 
 import structlog
-from aiohttp import WSMsgType, hdrs, web
+from aiohttp import hdrs, web
 
 from messenger.errors import Forbidden, MessengerError, Unauthorized
 from messenger.protocol import frames
@@ -16,11 +16,11 @@ from messenger.transport import close, masks, origins
 from messenger.transport.auth import Identity
 from messenger.transport.close import Close
 from messenger.transport.context import Context, context
-from messenger.transport.device import Device, Socket
-from messenger.transport.doorstep import Caller
+from messenger.transport.device import Device
 from messenger.transport.operation import operation
 from messenger.transport.problems import problem_of_status
-from messenger.transport.session import Session
+from messenger.transport.session import Session, leave
+from messenger.transport.wire import Upgrade, Wire
 
 log = structlog.get_logger(__name__)
 # aiohttp would print the offered subprotocols, and with them a token, where none of them is ours.
@@ -43,93 +43,66 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
     here = context(request)
     if not origins.is_allowed(request, here.config):
         raise Forbidden(origins.NOT_ALLOWED)
-    socket = Socket(
-        protocols=(frames.PROTOCOL,),
-        autoping=False,
-        compress=False,
-        # aiohttp refuses from this size on, we from one byte more than allowed.
-        max_msg_size=here.config.max_frame_bytes + 1,
-        timeout=5,
-    )
-    if not socket.can_prepare(request).ok:
+    upgrade = Upgrade(protocols=(frames.PROTOCOL,), compress=False)
+    if not upgrade.can_prepare(request).ok:
         response = problem_of_status(HTTPStatus.UPGRADE_REQUIRED)
         response.headers[hdrs.UPGRADE] = "websocket"
         return response
-    await socket.prepare(request)
-    if isinstance(request.protocol, Caller):
-        request.protocol.becomes_device()
+    await upgrade.prepare(request)
+    wire, early = Wire.of(request, here.writes, here.config.max_frame_bytes, here.config.max_queue_bytes)
     here.open_sockets += 1
+    session = Session(here, wire)
+    wire.listen(session, early)
+    # Whoever shuts down waits for this, of which aiohttp knows no more.
+    task = asyncio.current_task()
+    assert task is not None
+    here.answering.add(task)
+    refusal: Close | None = close.OVERLOADED
     try:
-        await _serve(request, here, socket)
-    except ConnectionError:
-        log.debug("device vanished in the middle of an answer")
-    except Exception:
-        # An answer over HTTP, as for other requests, would be no frame.
-        log.exception("socket failed", path=masks.path_of(request))
-        await socket.close(code=close.OVERLOADED.code, message=close.OVERLOADED.reason.encode())
-    finally:
-        here.open_sockets -= 1
-        here.closes[socket.ending] += 1
-    return socket
-
-
-async def _serve(request: web.Request, here: Context, socket: Socket) -> None:
-    device: Device | None = None
-    refusal = _refusal(here)
-    try:
-        if refusal is None:
-            shown = await here.authenticator.shown(request)
-            # From here on the database is asked: a crowd takes turns.
-            async with here.entrance.passed(object()):
-                identity = await here.authenticator.of_path(shown, request.match_info["user_id"])
-                if request.transport is None:
-                    return  # it hung up while we asked who it is
-                device = _device(request, here, socket, request.transport, identity)
-                refusal = await _admit(here, device)
-        if device is not None and refusal is None:
-            await _read(here, device, socket)
+        refusal = await _open(request, here, wire, session)
     except Unauthorized as error:
         refusal = close.unauthorized(error.reason or "token_invalid")
     except MessengerError:
-        refusal = close.OVERLOADED
+        pass
+    except Exception:
+        # An answer over HTTP, as for other requests, would be no frame.
+        log.exception("socket failed", path=masks.path_of(request))
     finally:
-        if device is not None:
-            if refusal is not None:
-                device.close(refusal)
-            here.devices.discard(device)
-            here.typing.dismiss(device)
-            # Shielded: a handler that is cancelled must still give everything back.
-            await asyncio.shield(_dismiss(here, device))
-    if device is None and refusal is not None:
-        await socket.close(code=refusal.code, message=refusal.reason.encode())
+        here.answering.discard(task)
+        if refusal is not None:
+            wire.close(refusal)
+    return upgrade
 
 
-def _refusal(here: Context) -> Close | None:
-    """Why nobody comes in just now."""
+async def _open(request: web.Request, here: Context, wire: Wire, session: Session) -> Close | None:
+    """Let a device in; why not, where it may not. Raises Unauthorized, Unavailable."""
     if here.is_draining:
         return close.DRAINING
-    return close.OVERLOADED if here.open_sockets > here.config.max_connections else None
+    if here.open_sockets > here.config.max_connections:
+        return close.OVERLOADED
+    shown = await here.authenticator.shown(request)
+    # From here on the database is asked: a crowd takes turns.
+    async with here.entrance.passed(object()):
+        identity = await here.authenticator.of_path(shown, request.match_info["user_id"])
+        if not wire.is_open:
+            return None  # it hung up while we asked who it is
+        device = _device(request, wire, identity)
+        try:
+            return await _admit(here, device, session)
+        finally:
+            if device not in here.devices or not wire.is_open:
+                leave(here, device)
 
 
-def _device(
-    request: web.Request, here: Context, socket: Socket, transport: asyncio.Transport, identity: Identity
-) -> Device:
+def _device(request: web.Request, wire: Wire, identity: Identity) -> Device:
     named = request.query.get("device", "")
-    device = Device(
-        identity.user_id,
-        named if _DEVICE_NAME.fullmatch(named) else f"d-{secrets.token_hex(6)}",
-        secrets.token_hex(8),
-        socket,
-        transport,
-        here.config.max_queue_bytes,
-    )
+    device_id = named if _DEVICE_NAME.fullmatch(named) else f"d-{secrets.token_hex(6)}"
+    device = Device(identity.user_id, device_id, secrets.token_hex(8), wire)
     device.expires_at, device.issued_at = identity.expires_at, identity.issued_at
     return device
 
 
-async def _admit(here: Context, device: Device) -> Close | None:
-    """Let a device in; why not, where it may not. Raises Unavailable."""
-
+async def _admit(here: Context, device: Device, session: Session) -> Close | None:
     def greet() -> None:
         here.devices.add(device)
         device.tell(
@@ -143,31 +116,7 @@ async def _admit(here: Context, device: Device) -> Close | None:
     if count > here.config.max_devices_per_user:
         return close.TOO_MANY_CONNECTIONS
     await here.node.reception.admit(device, greet)
+    # What it said meanwhile is answered now.
+    session.begin(device)
     # The daemon may have begun to drain meanwhile, without this device in its sight.
     return close.DRAINING if here.is_draining else None
-
-
-async def _read(here: Context, device: Device, socket: Socket) -> None:
-    session = Session(here, device)
-    loop = asyncio.get_running_loop()
-    async for message in socket:
-        device.heard_at = loop.time()
-        match message.type:
-            case WSMsgType.TEXT:
-                await session.hear(message.data)
-            case WSMsgType.BINARY:
-                await session.hear(None)
-            case WSMsgType.PING:
-                device.push(frames.pong_frame(message.data))
-            case WSMsgType.ERROR:
-                return
-        if device.is_closing:
-            return
-
-
-async def _dismiss(here: Context, device: Device) -> None:
-    try:
-        await here.node.reception.dismiss(device)
-    finally:
-        here.node.presence.leave(device.connection_id)
-        await device.closed()

@@ -22,7 +22,7 @@ from messenger.fanout.node import Census
 from messenger.fanout.node import Node as FanoutNode
 from messenger.service.sync import WIDTH
 from messenger.store import lanes, session
-from messenger.transport import device
+from messenger.transport import wire
 from messenger.transport.context import ENTRANCE_WIDTH
 from tests.faults.test_many_nodes import node_of, on_every_worker
 from tests.support.database import Servers
@@ -250,18 +250,18 @@ async def test_a_message_is_timed_from_its_lane_to_its_commit_and_from_there_to_
     one, two = await cluster.node(**FREE), await cluster.node(**FREE)
     tea = await one.client(ANN).group(BEN)
     ann, ben = await one.phone(ANN), await two.phone(BEN)
-    append, push = lanes._append, device.Device.push
+    append, flush = lanes._append, wire.Wire.flush
 
     async def append_slowly(*args: Any, **options: Any) -> Any:
         await asyncio.sleep(0.3)
         return await append(*args, **options)
 
-    def push_slowly(self: device.Device, frame: bytes) -> None:
-        time.sleep(0.03)  # handing over does not give way
-        push(self, frame)
+    def flush_slowly(self: wire.Wire) -> None:
+        time.sleep(0.03)  # writing does not give way
+        flush(self)
 
     monkeypatch.setattr(lanes, "_append", append_slowly)
-    monkeypatch.setattr(device.Device, "push", push_slowly)
+    monkeypatch.setattr(wire.Wire, "flush", flush_slowly)
     for client_id in ("a", "b", "b"):  # a duplicate is committed once
         await ann.ask("message.send", conversation_id=tea, content="hi", client_id=client_id)
     await ben.durable(tea, 2)
@@ -456,7 +456,7 @@ async def test_a_socket_counts_by_how_it_ended(cluster: Cluster) -> None:
 
 
 async def test_a_slow_consumer_is_counted_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "FAREWELL_S", 0.1)
+    monkeypatch.setattr(wire, "FAREWELL_S", 0.1)
     node = await cluster.node(**FREE, max_queue_bytes=65_536, max_content_chars=60_000, heartbeat_s=60)
     tea = await node.client(ANN).group(BEN)
     ann = await node.phone(ANN)
