@@ -41,6 +41,7 @@ class Acquaintance:
         preferences = await self._duties.preferences_of(user_id)
         if person.preferences is before:  # else a word of a change came meanwhile, and what was read for that is newer
             person.preferences = preferences
+            person.shift()
 
     def preferred(self, user_id: UserId) -> None:
         """Somebody's blocks or notification settings may be others than those kept here."""
@@ -84,6 +85,7 @@ class Acquaintance:
         preferences = await self._duties.preferences_of(user_id)
         blocks_changed = person.preferences.apart != preferences.apart
         person.preferences = preferences
+        person.shift()
         if blocks_changed:
             self._attendance.part(person.devices)
 

@@ -5,13 +5,15 @@ No I/O and no waiting: whoever calls is on the event loop, and order is the orde
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from messenger.domain.conversation import LARGE, Role
 from messenger.domain.ids import ConversationId, UserId
 from messenger.fanout.sink import Sink
 from messenger.protocol import frames
 from messenger.protocol.envelope import Change, Move, News, Signal
+
+Push: TypeAlias = Callable[[bytes], None]
 
 # Changes that arrived ahead of their turn, kept until the one before comes or is read from the database.
 MOST_PARKED = 256
@@ -50,6 +52,9 @@ class Surroundings(Protocol):
 
     def devices_of(self, user_id: UserId) -> Iterable[Sink]: ...
 
+    def wants_all(self, user_id: UserId, conversation_id: ConversationId) -> bool:
+        """Whether somebody with a device here wants to be told of every message, whoever wrote it and whenever."""
+
     def wants(self, user_id: UserId, conversation_id: ConversationId, news: News) -> bool:
         """Whether somebody with a device here wants to be told of a message."""
 
@@ -77,6 +82,8 @@ class Feed:
         self._unseen: set[int] = set()
         self._parked: dict[int, Change] = {}
         self._around = surroundings
+        # Who is told the same, device by device, and who is not; None where somebody came, went, or is another since.
+        self._sides: tuple[list[tuple[UserId, Push]], list[UserId]] | None = None
 
     @property
     def is_behind(self) -> bool:
@@ -90,6 +97,15 @@ class Feed:
     @property
     def is_large(self) -> bool:
         return self.participant_count > LARGE
+
+    def shift(self) -> None:
+        """Somebody in it came, went, or is another in what counts for telling him."""
+        self._sides = None
+
+    def place(self, member: Member, role: Role, first_seq: int) -> None:
+        """Where a member stands, as it was read."""
+        member.role, member.first_seq = role, first_seq
+        self.shift()
 
     def open(self, position: int, last_seq: int, participant_count: int) -> None:
         """Begin at a position that was read after subscribing; what was heard above it meanwhile is a hole."""
@@ -120,6 +136,7 @@ class Feed:
         """Everything up to `position` was read from the database: what is still missing is for nobody's eyes here."""
         if self.position is None or position <= self.position:
             return
+        self.shift()
         for member in self.members.values():
             if not member.is_live:
                 member.since = position
@@ -143,17 +160,21 @@ class Feed:
         if not member.may_see(change, user_id):
             if member.told is None:
                 member.told = change.after
+                self.shift()
             return
         body = change.body
-        if member.told is not None and member.told < change.after:
-            body = frames.retold(body, member.told)
-        member.told = None
+        if member.told is not None:
+            if member.told < change.after:
+                body = frames.retold(body, member.told)
+            member.told = None
+            self.shift()
         notification_for = notification_for or self._notifications(change)
         self._push(user_id, frames.text_frame(body) + notification_for(user_id))
 
     def enliven(self, user_id: UserId, told: int, above: int) -> bool:
         """Hand over what a member's backlog holds above a change, and let him live; his log ends at `told`, because what is
         between the two was not for his eyes. False where the backlog says that he went."""
+        self.shift()
         member = self.members[user_id]
         backlog, member.backlog = member.backlog or [], None
         member.reached = above
@@ -168,6 +189,7 @@ class Feed:
     def admit(self, user_id: UserId, above: int) -> bool:
         """Let a member live from above a change on, without his backlog: his device catches up by `sync`. False where he
         went."""
+        self.shift()
         member = self.members[user_id]
         moves = [
             change.move.kind
@@ -189,20 +211,25 @@ class Feed:
     def _hand(self, change: Change) -> None:
         self._begin_anew(change)
         frame = frames.text_frame(change.body)
-        # With what goes behind it in the same write: the same bytes for all who are told the same.
-        joined = {b"": frame}
         notification_for = self._notifications(change)
-        for user_id, member in list(self.members.items()):
+        crowd, others = self._sides or self._sort()
+        # With what goes behind it in the same write: the same bytes for all who are told the same. This loop is what a delivery
+        # costs beside its system call.
+        if change.news is None:
+            for _, push in crowd:
+                push(frame)
+        else:
+            odd = {
+                user_id: frame + notification_for(user_id) for user_id in (*change.news.mentions, change.news.sender_id)
+            }
+            both = frame + self._notification(change, change.news, mentioned=False)
+            for user_id, push in crowd:
+                push(odd.get(user_id, both))
+        for user_id in others:
+            member = self.members[user_id]
             if member.backlog is not None:
                 member.backlog.append(change)
-            elif change.change <= member.reached:
-                continue
-            elif member.told is None and member.may_see(change, user_id):
-                behind = notification_for(user_id)
-                if behind not in joined:
-                    joined[behind] = frame + behind
-                self._push(user_id, joined[behind])
-            else:
+            elif change.change > member.reached:
                 self.tell(user_id, change, notification_for)
         self.position = change.change
         self._unseen.update(range(self.last_seq + 1, change.seq))
@@ -211,9 +238,21 @@ class Feed:
         if change.move is not None:
             self._move(change.move, change.change)
 
+    def _sort(self) -> tuple[list[tuple[UserId, Push]], list[UserId]]:
+        """The devices of those who see everything and want to be told of it; and everybody else."""
+        crowd: list[tuple[UserId, Push]] = []
+        others: list[UserId] = []
+        for user_id, member in self.members.items():
+            is_in_step = member.is_live and member.told is None and member.reached <= (self.position or 0)
+            if is_in_step and member.first_seq == 1 and self._around.wants_all(user_id, self.conversation_id):
+                crowd += [(user_id, sink.push) for sink in self._around.devices_of(user_id)]
+            else:
+                others.append(user_id)
+        self._sides = crowd, others
+        return crowd, others
+
     def _notifications(self, change: Change) -> Callable[[UserId], bytes]:
-        """What goes right behind a change to those who want to be told; made once for those who are mentioned in it, and once
-        for the others."""
+        """What goes right behind a change to those who want to be told."""
         news = change.news
         if news is None:
             return lambda user_id: b""
@@ -224,11 +263,14 @@ class Feed:
                 return b""
             mentioned = user_id in news.mentions
             if mentioned not in made:
-                told = frames.notification(self.conversation_id, change.seq, news, mentioned=mentioned)
-                made[mentioned] = frames.text_frame(frames.encode(told))
+                made[mentioned] = self._notification(change, news, mentioned=mentioned)
             return made[mentioned]
 
         return of
+
+    def _notification(self, change: Change, news: News, *, mentioned: bool) -> bytes:
+        told = frames.notification(self.conversation_id, change.seq, news, mentioned=mentioned)
+        return frames.text_frame(frames.encode(told))
 
     def _begin_anew(self, change: Change) -> None:
         """Somebody comes who is here: that he went is in nobody's history here. He has to be brought up again; his log goes
@@ -236,6 +278,7 @@ class Feed:
         move = change.move
         member = self.members.get(move.user_id) if move is not None and move.kind == "came" else None
         if member is not None and member.is_live and change.change > member.reached:
+            self.shift()
             member.told = self.position if member.told is None else member.told
             member.backlog, member.since = [], self.position
 

@@ -36,6 +36,11 @@ class Person:
     def is_open(self) -> bool:
         return self.opened.done()
 
+    def shift(self) -> None:
+        """His devices, or what he wants, are others."""
+        for feed in self.feeds:
+            feed.shift()
+
 
 class Hub:
     """The callbacks are called on the event loop and must not wait.
@@ -77,6 +82,13 @@ class Hub:
         settings = person.preferences.notifications.get(conversation_id)
         return settings is None or settings.wants(datetime.now(UTC), mentioned=user_id in news.mentions)
 
+    def wants_all(self, user_id: UserId, conversation_id: ConversationId) -> bool:
+        """Whether somebody with a device here wants to be told of every message, whoever wrote it and whenever."""
+        person = self.people.get(user_id)
+        if person is None:
+            return False
+        return not person.preferences.apart and conversation_id not in person.preferences.notifications
+
     def are_apart(self, user_id: UserId, other: UserId) -> bool:
         """Whether a block stands between somebody with a device here and another."""
         person = self.people.get(user_id)
@@ -103,11 +115,13 @@ class Hub:
         """Let a user into a feed, not live yet: what comes from now on is kept for him."""
         member = feed.members.setdefault(user_id, Member(backlog=[], since=feed.position))
         self.people[user_id].feeds.add(feed)
+        feed.shift()
         return member
 
     def leave(self, feed: Feed, user_id: UserId) -> None:
         """Take a user out of a feed, with all his devices' subscriptions; nobody left closes it."""
         feed.members.pop(user_id, None)
+        feed.shift()
         person = self.people.get(user_id)
         if person is not None:
             person.feeds.discard(feed)
@@ -120,6 +134,7 @@ class Hub:
     def admit(self, person: Person, sink: Sink) -> None:
         """Let a device hear from now on."""
         person.devices[sink] = None
+        person.shift()
         before, _ = self._revoked.get(sink.user_id, (0, 0.0))
         sink.revoke(before)
 
@@ -146,6 +161,7 @@ class Hub:
         for feed in person.feeds:
             feed.subscribers.pop(sink, None)
         del person.devices[sink]
+        person.shift()
         return None if person.devices else self.forget(sink.user_id)
 
     def forget(self, user_id: UserId) -> Person | None:

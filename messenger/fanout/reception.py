@@ -102,8 +102,7 @@ class Reception:
                 self._hub.leave(feed, user_id)
                 person.hints.add(feed.conversation_id)  # he may be back since
                 continue
-            member = feed.members[user_id]
-            member.role, member.first_seq = standing.role, standing.first_seq
+            feed.place(feed.members[user_id], standing.role, standing.first_seq)
             if feed.position is None:
                 feed.open(standing.last_change, standing.last_seq, standing.participant_count)
         person.hints.update(current)  # what he came into between the two readings

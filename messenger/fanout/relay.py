@@ -35,6 +35,7 @@ class Relay:
         self._repair = repair
         self._attendance = attendance
         self._acquaintance = acquaintance
+        self._own = envelope.mark_of(bus.node_id)
         self.refused = 0
         # How long events took to all sockets here: since their commit here, or since the bus brought them.
         self.to_sockets = {"local": Histogram(), "bus": Histogram()}
@@ -116,14 +117,14 @@ class Relay:
 
     def receive(self, channel: str, data: bytes) -> None:
         """One message of the bus; what is no valid envelope is dropped, counted and logged."""
+        if envelope.is_echo(data, self._own):
+            return  # our own devices were served before it was published
         arrived_at = monotonic()
         subject = self._bus.channels.subject(channel)
         if isinstance(subject, OfPresence):
             known = self._attendance.hear(data)
         else:
-            origin, told = envelope.decode(data) or ("", None)
-            if origin == self._bus.node_id:
-                return  # the echo: our own devices were served before it was published
+            told = envelope.decode(data)
             match subject, told:
                 case OfConversation(conversation_id), envelope.Change() | envelope.Signal() | envelope.Deleted():
                     known = self._of_conversation(conversation_id, told, arrived_at)

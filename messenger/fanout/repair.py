@@ -213,7 +213,7 @@ class Repair:
         for item in standing.values():
             member = feed.members.get(item.user_id)
             if member is not None:
-                member.role, member.first_seq = item.role, item.first_seq
+                feed.place(member, item.role, item.first_seq)
         # Whoever sees most reads for all; what the others may not see is kept from them by the feed.
         reader = min(standing.values(), key=lambda item: item.first_seq)
         page = await self._messages.changes(reader.user_id, feed.conversation_id, position, PAGE)
@@ -280,7 +280,7 @@ class Repair:
         member = self._hub.enter(feed, user_id)
         if member.is_live:
             if standing:  # he may have come again, and nobody here have seen him go
-                member.role, member.first_seq = standing[0].role, standing[0].first_seq
+                feed.place(member, standing[0].role, standing[0].first_seq)
             return
         stays = False
         try:
@@ -334,8 +334,7 @@ class Repair:
         created = frames.text_frame(frames.encode(before))
         for sink in self._hub.devices_of(user_id):
             sink.push(created)
-        member.role = own[-1][1].role if own else conversation.my_role
-        member.first_seq = conversation.first_seq
+        feed.place(member, own[-1][1].role if own else conversation.my_role, conversation.first_seq)
         for change in changes:
             feed.tell(user_id, change)
         if not feed.enliven(user_id, after, reached):

@@ -20,6 +20,9 @@ from messenger.domain.ids import MAX_USER_ID, ConversationId, MessageId, UserId
 from messenger.domain.message import SYSTEM, Message
 
 VERSION = 1
+_BEGINS = b'[1,"'
+# A kind is no longer, from the beginning to where the node's mark begins.
+_MARK_WITHIN = len(b'[1,"preferred"')
 # Types that a host application may publish on `user:<id>`; what else comes from outside is refused.
 APP_PREFIX = "app."
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", re.ASCII)
@@ -155,12 +158,20 @@ def encode(envelope: Envelope, origin: str) -> bytes:
             return orjson.dumps([VERSION, "profiled", origin, user_id, profile_version])
 
 
-def decode(data: bytes) -> tuple[str, Envelope] | None:
-    """Who speaks (nobody of ours: empty) and what. None for anything that is no whole, well-formed envelope of ours and
-    no `app.` object of the host's."""
+def mark_of(origin: str) -> bytes:
+    """What stands in the header of everything that a node says."""
+    return b',"%b"' % origin.encode()
+
+
+def is_echo(data: bytes, mark: bytes) -> bool:
+    """Whether this is of the node whose mark it is: half of all that a node hears, and nothing more of it is read."""
+    return data.startswith(_BEGINS) and data.find(mark, len(_BEGINS), _MARK_WITHIN + len(mark)) > 0
+
+
+def decode(data: bytes) -> Envelope | None:
+    """None for anything that is no whole, well-formed envelope of ours and no `app.` object of the host's."""
     if data[:1] == b"{":
-        told = _from_host(data)
-        return None if told is None else ("", told)
+        return _from_host(data)
     header, _, body = data.partition(b"\n")
     try:
         parts = orjson.loads(header)
@@ -170,16 +181,14 @@ def decode(data: bytes) -> tuple[str, Envelope] | None:
         return None
     match parts[1]:
         case "joined":
-            found: Envelope | None = _joined(parts)
+            return _joined(parts)
         case "revoked":
-            found = _revoked(parts)
+            return _revoked(parts)
         case "preferred":
-            found = Preferred() if len(parts) == 3 else None
+            return Preferred() if len(parts) == 3 else None
         case "profiled":
-            found = _profiled(parts)
-        case _:
-            found = _with_body(parts, body)
-    return None if found is None else (parts[2], found)
+            return _profiled(parts)
+    return _with_body(parts, body)
 
 
 def _with_body(parts: list[Any], body: bytes) -> Envelope | None:

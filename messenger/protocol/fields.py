@@ -23,7 +23,7 @@ Shape = dict[str, Any]
 MAX_DEPTH = 16
 # Of one JSON object of a client's own; a page holds 200 of them.
 MAX_TREE_BYTES = 65536
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -140,7 +140,7 @@ class Id(fields.Field[UUID]):
     """A UUID in its canonical form of 36 characters."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> UUID:
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
+        if not isinstance(value, str) or not UUID_TEXT.fullmatch(value):
             raise ValidationError("must be a UUID")
         return UUID(value)
 
@@ -205,7 +205,7 @@ class Cursors(fields.Field[Mapping[UUID, int]]):
             raise ValidationError("must be an object")
         cursors = {}
         for key, change in value.items():
-            if not _UUID.fullmatch(key):
+            if not UUID_TEXT.fullmatch(key):
                 raise InvalidConversationId(field="cursors")
             if not isinstance(change, int) or isinstance(change, bool) or not 0 <= change <= MAX_USER_ID:
                 raise ValidationError("must hold changes: integers from 0 on")

@@ -11,7 +11,7 @@ from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
 from messenger.errors import NotParticipant, Unauthorized, Unavailable
 from messenger.fanout.watches import ASKED
-from messenger.protocol import commands, frames, schemas
+from messenger.protocol import commands, frames, quick, schemas
 from messenger.protocol.frames import Json
 from messenger.service.sync import Caught
 from messenger.transport.context import Context
@@ -197,18 +197,24 @@ def draft_of(command: commands.Send) -> Draft:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the router; the use case returns its direct answer, of the type that is named (`protocol.events`), or nothing.
-    Its docstring is what /asyncapi.json says of it."""
+    `quick` decodes what is plain, and nothing else. The use case's docstring is what /asyncapi.json says of it."""
 
     schema: Schema
     use_case: Callable[[Context, Device, Any], Awaitable[Json | None]]
     answer: str | None
+    quick: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def decode(self, frame: Mapping[str, Any]) -> Any:
+        """The command in a frame. Raises InvalidFrame, InvalidConversationId, InvalidMessageId."""
+        command = None if self.quick is None else self.quick(frame)
+        return schemas.load(self.schema, frame) if command is None else command
 
 
-SEND = Entry(schemas.Send(), send, "message.sent")
+SEND = Entry(schemas.Send(), send, "message.sent", quick.send)
 COMMANDS: Mapping[str, Entry] = {
     "subscribe": Entry(schemas.OfConversation(), subscribe, "subscribed"),
     "unsubscribe": Entry(schemas.OfConversation(), unsubscribe, "unsubscribed"),
-    "typing": Entry(schemas.Typing(), type_, None),
+    "typing": Entry(schemas.Typing(), type_, None, quick.typing),
     "typing.start": Entry(schemas.TypingStart(), type_, None),
     "typing.stop": Entry(schemas.TypingStop(), type_, None),
     "message.send": SEND,
@@ -216,7 +222,7 @@ COMMANDS: Mapping[str, Entry] = {
     "message.delete": Entry(schemas.OfMessage(), delete, "ack"),
     "reaction.add": Entry(schemas.React(), add_reaction, "ack"),
     "reaction.remove": Entry(schemas.React(), remove_reaction, "ack"),
-    "message.read": Entry(schemas.OfMessage(), read, "read.confirmed"),
+    "message.read": Entry(schemas.OfMessage(), read, "read.confirmed", quick.of_message),
     "history": Entry(schemas.ReadHistory(), history, "history"),
     "sync": Entry(schemas.Sync(), sync, "sync"),
     "presence": Entry(schemas.Presence(), presence, "presence"),

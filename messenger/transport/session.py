@@ -138,7 +138,7 @@ class Session:
             self._frames.take()
             if entry is None:
                 raise self._unknown(named)
-            return _Asked(kind, ref, entry, schemas.load(entry.schema, frame))
+            return _Asked(kind, ref, entry, entry.decode(frame))
         except Exception as error:
             self._refuse(kind, ref, error)
             return None

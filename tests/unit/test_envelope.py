@@ -78,19 +78,31 @@ ALL: list[Envelope] = [
 @PATIENT
 @given(envelopes, texts)
 def test_an_envelope_comes_out_as_it_went_in(told: Envelope, origin: str) -> None:
-    assert envelope.decode(envelope.encode(told, origin)) == (origin, told)
+    assert envelope.decode(envelope.encode(told, origin)) == told
+
+
+@pytest.mark.parametrize("told", ALL, ids=lambda told: type(told).__name__)
+def test_a_node_knows_its_own_words_and_nobody_elses(told: Envelope) -> None:
+    said = envelope.encode(told, "n5f3a")
+    assert envelope.is_echo(said, envelope.mark_of("n5f3a"))
+    assert not any(envelope.is_echo(said, envelope.mark_of(other)) for other in ("n5f3", "5f3a", "n5f3ab", "change"))
+
+
+def test_what_only_quotes_a_node_is_not_its_own() -> None:
+    for data in (b'{"type":"app.x","by":1,"n1"', b'[1,"personal","n2"]\n{"said":["x","n1"]}', b',"n1"', b""):
+        assert not envelope.is_echo(data, envelope.mark_of("n1"))
 
 
 def test_a_body_travels_as_the_very_bytes_that_it_was() -> None:
     body = '{ "spaced" :\t"é\\n\n",\n"x":1}'.encode()
     assert envelope.encode(Personal(body), "n1") == b'[1,"personal","n1"]\n' + body
-    assert envelope.decode(envelope.encode(Personal(body), "n1")) == ("n1", Personal(body))
+    assert envelope.decode(envelope.encode(Personal(body), "n1")) == Personal(body)
 
 
 @pytest.mark.parametrize("told", ALL, ids=lambda told: type(told).__name__)
 def test_no_truncation_is_an_envelope(told: Envelope) -> None:
     whole = envelope.encode(told, "n1")
-    assert envelope.decode(whole) == ("n1", told)
+    assert envelope.decode(whole) == told
     assert [cut for cut in range(len(whole)) if envelope.decode(whole[:cut]) is not None] == []
 
 
@@ -118,7 +130,7 @@ def test_the_right_beginning_does_not_make_an_envelope(rest: list[Any]) -> None:
 
 def test_none_of_these_is_an_envelope() -> None:
     good = [1, "change", "n1", 2, 1, 2, None, None]
-    assert envelope.decode(orjson.dumps(good) + b"\n" + BODY) == ("n1", Change(2, 1, 2, BODY))
+    assert envelope.decode(orjson.dumps(good) + b"\n" + BODY) == Change(2, 1, 2, BODY)
 
     def told(*parts: Any) -> bytes:
         return orjson.dumps(parts) + b"\n" + BODY
@@ -192,7 +204,7 @@ def test_none_of_these_is_an_envelope() -> None:
 
 @pytest.mark.parametrize("data", [b'{"type":"app.call","n":1}', b'{"n": {"m": []}, "type" : "app."}'])
 def test_an_app_object_of_the_hosts_is_for_one_person_as_it_is(data: bytes) -> None:
-    assert envelope.decode(data) == ("", Personal(data))
+    assert envelope.decode(data) == Personal(data)
 
 
 @pytest.mark.parametrize(
