@@ -64,7 +64,7 @@ class Bus:
             retry=Retry(NoBackoff(), 0),
         )
         client = aioredis.Redis.from_pool(pool)
-        async with client, Publisher(client) as publisher:
+        async with client, Publisher(pool) as publisher:
             subscriber = Subscriber(pool, channels.node(node_id), on_message, on_renewed, publisher.publish)
             async with subscriber:
                 yield cls(client, channels, node_id, publisher, subscriber)

@@ -12,19 +12,26 @@ from redis import asyncio as aioredis
 
 from messenger.background import end
 from messenger.bus.away import AWAY
+from messenger.bus.link import Link, packed
 
 log = structlog.get_logger(__name__)
 
 MOST_WAITING = 10_000
 MOST_AT_ONCE = 500
 REST_S = 0.2
+TIMEOUT_S = 2.0
 
 
 class Publisher:
-    """A bounded queue in front of one client. Leaving the context sends what is left, within a second."""
+    """A bounded queue in front of one connection. Leaving the context sends what is left, within a second."""
 
-    def __init__(self, client: aioredis.Redis) -> None:
-        self._client = client
+    def __init__(self, pool: aioredis.ConnectionPool) -> None:
+        self._pool = pool
+        self._link: Link | None = None
+        # Replies that are still to come to what is in flight, and the first that was a refusal.
+        self._missing = 0
+        self._refusal: Exception | None = None
+        self._answered: asyncio.Future[None] | None = None
         self._queue: deque[tuple[str, bytes]] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -46,6 +53,7 @@ class Publisher:
                 self.dropped += len(self._queue)
         if self._task is not None:
             await end([self._task])
+        self._part()
 
     def publish(self, channel: str, data: bytes) -> None:
         """Never waits, never fails."""
@@ -62,14 +70,12 @@ class Publisher:
             if not self._queue:
                 self._filled.clear()
             try:
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for channel, data in batch:
-                        pipeline.publish(channel, data)
-                    await pipeline.execute()
+                await self._say(b"".join(packed("PUBLISH", channel, data) for channel, data in batch), len(batch))
                 self.is_healthy = True
             except Exception as error:  # whatever the library raises: without this task the node would speak to nobody
                 self.dropped += len(batch)
-                if not isinstance(error, AWAY):
+                self._part()
+                if not isinstance(error, (*AWAY, EOFError)):
                     log.exception("publishing failed", error=type(error).__name__)
                 elif self.is_healthy:
                     log.warning("bus does not take messages", error=type(error).__name__)
@@ -77,3 +83,32 @@ class Publisher:
                 await asyncio.sleep(REST_S)
             if not self._queue:
                 self._emptied.set()
+
+    async def _say(self, commands: bytes, count: int) -> None:
+        """Returns once Redis has taken all of them. Raises what redis-py raises."""
+        async with asyncio.timeout(TIMEOUT_S):
+            if self._link is None or self._link.over.done():
+                self._part()
+                self._link = await Link.made(self._pool, self._receive)
+            self._missing, self._refusal = count, None
+            self._answered = asyncio.get_running_loop().create_future()
+            self._link.say(commands)
+            await asyncio.wait([self._answered, self._link.over], return_when=asyncio.FIRST_COMPLETED)
+        if self._refusal is not None:
+            raise self._refusal
+        if not self._answered.done():
+            self._link.over.result()
+            raise EOFError
+
+    def _receive(self, reply: object) -> None:
+        self._missing -= 1
+        if isinstance(reply, Exception):
+            self._refusal = self._refusal or reply
+        if not self._missing and self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    def _part(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
+            link.over.exception()  # looked at, so that nobody complains

@@ -2,8 +2,6 @@
 
 redis-py's own PubSub is not used: on a silently dead path it spins or sleeps for minutes without an error. Here every
 failure ends the connection, silence ends it too, and every new connection is told, because something may have been lost.
-
-The library connects (TLS, password, database); from then on its parser is read directly, at a tenth of the cost a message.
 """
 
 import asyncio
@@ -13,13 +11,12 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Self
 
-import hiredis
 import structlog
 from redis import asyncio as aioredis
-from redis.exceptions import InvalidResponse, ResponseError
 
 from messenger.background import end
 from messenger.bus.away import AWAY
+from messenger.bus.link import Link, packed
 from messenger.metrics import Histogram
 
 log = structlog.get_logger(__name__)
@@ -53,7 +50,7 @@ class Subscriber:
         self._wanted: Counter[str] = Counter()
         self._confirmed: set[str] = set()
         self._waiting: dict[str, asyncio.Event] = {}
-        self._connection: _Connection | None = None
+        self._connection: Link | None = None
         # Commands of this tick.
         self._unsaid: list[tuple[str, list[str]]] = []
         self._heard_at = 0.0
@@ -145,7 +142,7 @@ class Subscriber:
         if self._connection is not None:
             for command, channels in unsaid:
                 for start in range(0, len(channels), CHUNK):
-                    self._connection.say(command, *channels[start : start + CHUNK])
+                    self._connection.say(packed(command, *channels[start : start + CHUNK]))
 
     async def _run(self) -> None:
         while True:
@@ -161,13 +158,15 @@ class Subscriber:
             self._delay_s = min(self._delay_s * 2, RETRY_S[1])
 
     async def _listen(self) -> None:
-        self._connection = await _Connection.made(self._pool, self._receive)
+        self._connection = await Link.made(self._pool, self._receive)
         self._heard_at = asyncio.get_running_loop().time()
         # Its own channel last: once that is confirmed, everything stands.
         self._tell("SUBSCRIBE", [*self._wanted, self._own_channel])
         await self._connection.over
 
-    def _receive(self, reply: list[Any]) -> None:
+    def _receive(self, reply: Any) -> None:
+        if isinstance(reply, Exception):  # to a word that is not allowed here: nothing would ever be heard
+            raise reply
         self._heard_at = asyncio.get_running_loop().time()
         self._is_mute = False
         kind, channel, payload = reply[0], reply[1].decode("utf-8", "replace"), reply[2]
@@ -218,52 +217,3 @@ class Subscriber:
         self._is_mute = False
         if connection is not None:
             connection.abort()
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, from after redis-py's greeting on. `over` ends with it, by an error."""
-
-    def __init__(self, writer: Any, receive: Callable[[list[Any]], None]) -> None:
-        self._writer = writer  # closes its transport where nobody keeps it
-        self._transport = writer.transport
-        self._receive = receive
-        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=ResponseError)
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @classmethod
-    async def made(cls, pool: aioredis.ConnectionPool, receive: Callable[[list[Any]], None]) -> Self:
-        """Raises what redis-py raises."""
-        connection: Any = pool.make_connection()  # type: ignore[no-untyped-call]
-        await connection.connect()
-        # Taken out of the library's hands. Redis says nothing that it was not asked: its reader has nothing left.
-        writer, connection._writer, connection._reader = connection._writer, None, None
-        made = cls(writer, receive)
-        writer.transport.set_protocol(made)
-        return made
-
-    def say(self, *command: str) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub knows one word only
-
-    def abort(self) -> None:
-        # Closing would wait for what is unsent; on a dead path nobody would be told for minutes.
-        self._transport.abort()
-        if not self.over.done():
-            self.over.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        try:
-            while (reply := self._reader.gets()) is not False:
-                if isinstance(reply, Exception):  # an answer to nothing that we said, or an end
-                    raise reply
-                self._receive(reply)
-        except Exception as error:
-            self._end(error)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._end(error or EOFError())
-
-    def _end(self, error: Exception) -> None:
-        if not self.over.done():
-            self.over.set_exception(error)

@@ -31,6 +31,8 @@ MOST_AT_ONCE = 50
 # How long a lane waits for a statement before it goes on without it, and how many of those it may have.
 PATIENCE_S = 0.1
 MOST_BESIDE = 3
+# How long a connection is kept while there is more to write: less than one may be used for.
+HOLD_S = 1.0
 # When a sender is told that the fate of his message is unknown, wherever it is then: as soon as one statement would be.
 ANSWER_S = ACQUIRE_S + USE_S
 
@@ -72,6 +74,21 @@ def digest(draft: Draft) -> bytes:
         draft.metadata or {},
     )
     return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)).digest()[:16]
+
+
+class _Stretch:
+    """Batches that are written one after the other on one connection. `batch`: the one in flight, since `began_at` (monotonic).
+    `is_beside`: it is the last one, because the lane goes on without it."""
+
+    __slots__ = ("batch", "began_at", "is_beside")
+
+    def __init__(self, batch: list[_Item], *, is_beside: bool = False) -> None:
+        self.is_beside = is_beside
+        self.begin(batch)
+
+    def begin(self, batch: list[_Item]) -> None:
+        self.batch = batch
+        self.began_at = monotonic()
 
 
 class Lanes:
@@ -141,10 +158,12 @@ class _Lane:
 
     async def run(self) -> None:
         while batch := await self._next_batch():
-            writing = asyncio.create_task(self._write(batch), name="lane-batch")
-            if not await _ends_soon(writing):
+            stretch = _Stretch(batch)
+            writing = asyncio.create_task(self._write(stretch), name="lane-batch")
+            if not await _keeps_going(writing, stretch):
+                stretch.is_beside = True
                 await self._room.acquire()
-                conversation_ids = {item.draft.conversation_id for item in batch}
+                conversation_ids = {item.draft.conversation_id for item in stretch.batch}
                 self._aside |= {conversation_id: deque() for conversation_id in conversation_ids}
                 self._start(self._finish(writing, conversation_ids))
                 continue
@@ -156,21 +175,24 @@ class _Lane:
         await asyncio.gather(*self._beside)
 
     async def _next_batch(self) -> list[_Item]:
-        """What waits in the queue and is not to wait elsewhere; empty at the end of all."""
+        """What is to be written next; empty at the end of all."""
+        while not (batch := self._take()):
+            if self._is_closing and not self._aside:
+                break
+            self._news.clear()
+            await self._news.wait()
+        return batch
+
+    def _take(self) -> list[_Item]:
+        """What waits in the queue and is not to wait elsewhere."""
         batch: list[_Item] = []
-        while not batch:
-            while self._queue and len(batch) < MOST_AT_ONCE:
-                item = self._queue.popleft()
-                waiting = self._aside.get(item.draft.conversation_id)
-                if waiting is not None:
-                    waiting.append(item)
-                elif not item.is_settled:  # its sender was told that its fate is unknown: so it is, if it is not sent
-                    batch.append(item)
-            if not batch:
-                if self._is_closing and not self._aside:
-                    break
-                self._news.clear()
-                await self._news.wait()
+        while self._queue and len(batch) < MOST_AT_ONCE:
+            item = self._queue.popleft()
+            waiting = self._aside.get(item.draft.conversation_id)
+            if waiting is not None:
+                waiting.append(item)
+            elif not item.is_settled:  # its sender was told that its fate is unknown: so it is, if it is not sent
+                batch.append(item)
         return batch
 
     async def _finish(self, writing: asyncio.Task[list[_Item]], conversation_ids: Iterable[ConversationId]) -> None:
@@ -191,7 +213,7 @@ class _Lane:
         while waiting:
             async with self._room:
                 item = waiting.popleft()
-                if not item.is_settled and not await self._write([item]):
+                if not item.is_settled and not await self._write(_Stretch([item], is_beside=True)):
                     break
         self._rejoin(conversation_id)
 
@@ -199,41 +221,52 @@ class _Lane:
         self._queue.extendleft(reversed(self._aside.pop(conversation_id)))
         self._news.set()
 
-    async def _write(self, batch: list[_Item]) -> list[_Item]:
+    async def _write(self, stretch: _Stretch) -> list[_Item]:
         """Settle what can be settled; the items whose conversation was locked. One that was alone has waited long enough."""
         try:
-            return await self._judge(batch)
+            return await self._write_on(stretch)
         except Exception as error:  # a lane that ended would hang half of the conversations
             log.exception("append failed", error=type(error).__name__)
-            for item in batch:
+            for item in stretch.batch:
                 item.end(MessengerError())
             return []
 
-    async def _judge(self, batch: list[_Item]) -> list[_Item]:
+    async def _write_on(self, stretch: _Stretch) -> list[_Item]:
         try:
             async with self._store.connection() as connection:
-                rows = await _append(connection, batch, notify=self._outbox_filled is not None)
-                committed_at = monotonic()
+                until = monotonic() + HOLD_S
+                while True:
+                    rows = await _append(connection, stretch.batch, notify=self._outbox_filled is not None)
+                    locked = self._settle_soon(stretch.batch, rows)
+                    if locked or stretch.is_beside or monotonic() > until:
+                        return locked
+                    batch = self._take()
+                    if not batch:
+                        return []
+                    stretch.begin(batch)
         except Unavailable as error:
-            for item in batch:
+            for item in stretch.batch:
                 item.end(error)
             return []
         except (asyncpg.PostgresError, ValueError, TypeError):
             # The statement itself was refused, so nothing of it is stored: judge each item alone.
-            if len(batch) == 1:
+            if len(stretch.batch) == 1:
                 raise
-            return [locked for item in batch for locked in await self._write([item])]
+            stretch.is_beside = True
+            return [locked for item in stretch.batch for locked in await self._write(_Stretch([item], is_beside=True))]
+
+    def _settle_soon(self, batch: list[_Item], rows: list[Any]) -> list[_Item]:
+        """Those that were locked. All else is told once the next statement is on its way: PostgreSQL works meanwhile."""
+        asyncio.get_running_loop().call_soon(self._settle_all, batch, rows, monotonic())
+        return [batch[row["item"] - 1] for row in rows if row["outcome"] == "locked"]
+
+    def _settle_all(self, batch: list[_Item], rows: list[Any], committed_at: float) -> None:
         for row in rows:
-            self._settle(batch[row["item"] - 1], row, committed_at)
+            self._settle(batch[row["item"] - 1], row, committed_at, is_alone=len(batch) == 1)
         while self._unsettled and self._unsettled[0].is_settled:
             self._unsettled.popleft()
-        locked = [batch[row["item"] - 1] for row in rows if row["outcome"] == "locked"]
-        if len(batch) == 1:
-            for item in locked:
-                item.end(Unavailable())
-        return locked
 
-    def _settle(self, item: _Item, row: Any, committed_at: float) -> None:
+    def _settle(self, item: _Item, row: Any, committed_at: float, *, is_alone: bool) -> None:
         match row["outcome"]:
             case "appended":
                 self._commit_times.observe(committed_at - item.handed_at)
@@ -247,7 +280,8 @@ class _Lane:
             case "forbidden":
                 self._start(self._explain(item))
             case "locked":
-                pass
+                if is_alone:
+                    item.end(Unavailable())
             case code:
                 item.end(failure(code))
 
@@ -274,8 +308,9 @@ class _Lane:
         item.end(Forbidden("Only admins can post here" if announcement else "Observers cannot post here"))
 
 
-async def _ends_soon(task: asyncio.Task[Any]) -> bool:
-    """asyncio.wait at a third of its cost: this is on the way of every message."""
+async def _keeps_going(writing: asyncio.Task[Any], stretch: _Stretch) -> bool:
+    """Wait for the end of a stretch; False as soon as one of its statements takes its time. This is on the way of every message,
+    and a third of what asyncio.wait would cost."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
@@ -283,11 +318,21 @@ async def _ends_soon(task: asyncio.Task[Any]) -> bool:
         if not over.done():
             over.set_result(None)
 
-    task.add_done_callback(end)
-    late = loop.call_later(PATIENCE_S, end)
+    late: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal late
+        left_s = stretch.began_at + PATIENCE_S - monotonic()
+        if left_s > 0:
+            late = loop.call_later(left_s, look)
+        else:
+            end()
+
+    writing.add_done_callback(end)
+    late = loop.call_later(PATIENCE_S, look)
     await over
     late.cancel()
-    return task.done()
+    return writing.done()
 
 
 def _stored(item: _Item, row: Any) -> Message:

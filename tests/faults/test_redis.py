@@ -254,7 +254,11 @@ async def test_channels_wanted_and_left_while_a_connection_is_made_are_as_they_s
 
 
 async def test_what_cannot_be_published_keeps_back_nothing_else(redis: BreakableRedis) -> None:
-    async with aioredis.Redis.from_url(redis.url) as client, client.pubsub() as told, Publisher(client) as publisher:
+    async with (
+        aioredis.Redis.from_url(redis.url) as client,
+        client.pubsub() as told,
+        Publisher(client.connection_pool) as publisher,
+    ):
         await told.subscribe("tea")
         assert (await told.get_message(timeout=SOON_S))["type"] == "subscribe"
         with logged() as log:

@@ -248,9 +248,12 @@ class Phone:
                 frame.get("conversation_id") == conversation_id and "change" in frame and frame["type"] not in answers
             )
 
+        has_come = any(is_durable(frame) and frame["change"] >= up_to for frame in self.frames)
         async with asyncio.timeout(PATIENCE_S):
-            while not any(is_durable(frame) and frame["change"] >= up_to for frame in self.frames):
-                self._unheard.append(await self._receive())
+            while not has_come:
+                frame = await self._receive()
+                self._unheard.append(frame)
+                has_come = is_durable(frame) and frame["change"] >= up_to
         self._unheard = [frame for frame in self._unheard if not is_durable(frame)]
         return [frame for frame in self.frames if is_durable(frame)]
 
