@@ -44,6 +44,18 @@ async def numbers(oracle: asyncpg.Connection, conversation_id: UUID) -> tuple[li
     return sorted(row["seq"] for row in rows), sorted(row["change"] for row in rows), tuple(head)
 
 
+@pytest.mark.parametrize("wrong", [{"client_id": "c" * 65}, {"client_id": ""}, {"type": "t" * 65}, {"type": ""}])
+async def test_type_and_client_id_have_lengths_whoever_writes(
+    own_scene: Scene, oracle: asyncpg.Connection, wrong: dict[str, str]
+) -> None:
+    before = await numbers(oracle, own_scene.tea)
+    async with own_scene.database.as_user(ANN) as connection:
+        assert (
+            await refusal(connection, APPEND, *batch(draft(ANN, own_scene.tea, **wrong)))
+        ).constraint == "messages_lengths"
+    assert await numbers(oracle, own_scene.tea) == before
+
+
 async def test_what_fails_takes_no_number(own_scene: Scene, oracle: asyncpg.Connection) -> None:
     """Neither by a policy, a constraint or a key after the numbers were taken, nor in a transaction that is taken back."""
     tea = own_scene.tea
