@@ -8,6 +8,7 @@ from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
 from messenger.domain.user import Profile
 from messenger.store.conversations import ConversationStore
+from messenger.store.duties import Duties
 from messenger.store.lanes import Lanes, outcome_of
 from messenger.store.messages import MessageStore
 from messenger.store.session import Store
@@ -63,7 +64,7 @@ async def seed(database_url: str) -> None:
         users, conversations, messages = UserStore(store), ConversationStore(store), MessageStore(store)
         for user_id, name in PEOPLE.items():
             await users.arrive(UserId(user_id), Profile(name=name), provision=True)
-        if await conversations.standings(ALICE):
+        if await Duties(store).standings_of(ALICE):
             return
         for type_, title, people, lines in TALKS:
             maker, *others = people

@@ -96,7 +96,7 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                     provision=config.unknown_users == "provision",
                     anyone_starts=config.who_starts == "anyone",
                 ),
-                sync=Sync(conversations),
+                sync=Sync(conversations, duties),
                 typing=TypingIndicator(node.relay, node.hub),
                 push_devices=PushDevices(push_devices, push_guard, None if vapid is None else vapid.public_key),
                 dispatch=dispatch,

@@ -200,15 +200,11 @@ create table messenger.messages (
     constraint messages_deleted_by_fk FOREIGN KEY (deleted_by) REFERENCES messenger.users(id) ON DELETE RESTRICT,
     constraint messages_reply_to_fk FOREIGN KEY (conversation_id, reply_to) REFERENCES messenger.messages(conversation_id, id),
     constraint messages_sender_fk FOREIGN KEY (sender_id) REFERENCES messenger.users(id) ON DELETE RESTRICT,
-    constraint messages_change_positive CHECK ((change > 0)),
-    constraint messages_client_id_length CHECK (((length(client_id) >= 1) AND (length(client_id) <= 64))),
-    constraint messages_seq_positive CHECK ((seq > 0)),
     constraint messages_tombstone CHECK (
 CASE
     WHEN (deleted_at IS NULL) THEN ((content IS NOT NULL) AND (deleted_by IS NULL))
     ELSE ((content IS NULL) AND (deleted_by IS NOT NULL) AND (mentions = '{}'::bigint[]) AND (attachments = '[]'::jsonb) AND (metadata = '{}'::jsonb) AND (reactions = '{}'::jsonb))
-END) NOT VALID,
-    constraint messages_type_length CHECK (((length(message_type) >= 1) AND (length(message_type) <= 64)))
+END) NOT VALID
 );
 comment on table messenger.messages is 'The log. seq orders it; change is the latest alteration of each entry.';
 comment on column messenger.messages.request_digest is 'Of the request as first sent: the same client_id with another one is a conflict, whatever was edited since.';
@@ -447,6 +443,10 @@ create function messenger.block(p_user_id bigint, p_provision boolean)
     returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.block(bigint,boolean) to messenger_app;
 
+create function messenger.catch_up(p_user_id bigint, p_conversation_ids uuid[], p_cursors bigint[], p_limit integer)
+    returns TABLE(conversation_id uuid, last_change bigint, first_seq bigint, last_seq bigint, last_read_seq bigint, unread_count bigint, messages messenger.messages[]) language plpgsql volatile;
+grant execute on function messenger.catch_up(bigint,uuid[],bigint[],integer) to messenger_app;
+
 create function messenger.claim_deliveries(p_channel text, p_most integer, p_lease interval)
     returns TABLE(id uuid, conversation_id uuid, message_id uuid, user_ids bigint[], device_id uuid, attempts integer, created_at timestamp with time zone) language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.claim_deliveries(text,integer,interval) to messenger_app;
@@ -511,6 +511,10 @@ create function messenger.give_role(p_conversation_id uuid, p_user_id bigint, p_
 create function messenger.hand_out(p_message_ids uuid[], p_webhook boolean, p_told_ids uuid[], p_user_ids bigint[], p_pushes boolean[], p_later boolean[], p_pause interval)
     returns bigint language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.hand_out(uuid[],boolean,uuid[],bigint[],boolean[],boolean[],interval) to messenger_app;
+
+create function messenger.history(p_user_id bigint, p_conversation_id uuid, p_after bigint, p_before bigint, p_forward boolean, p_limit integer)
+    returns SETOF messenger.messages language plpgsql volatile;
+grant execute on function messenger.history(bigint,uuid,bigint,bigint,boolean,integer) to messenger_app;
 
 create function messenger.hold_device_of(p_delivery_id uuid)
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -648,6 +652,10 @@ grant execute on function messenger.settle_delivery(uuid,integer,boolean) to mes
 create function messenger.standing(p_conversation_id uuid, p_user_ids bigint[])
     returns TABLE(conversation_id uuid, user_id bigint, role text, first_seq bigint, joined_change bigint, last_seq bigint, last_change bigint, participant_count integer) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.standing(uuid,bigint[]) to messenger_app;
+
+create function messenger.standings_of(p_user_ids bigint[])
+    returns TABLE(conversation_id uuid, user_id bigint, role text, first_seq bigint, joined_change bigint, last_seq bigint, last_change bigint, participant_count integer) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.standings_of(bigint[]) to messenger_app;
 
 create function messenger.tell(p_conversation_id uuid, p_content text, p_metadata jsonb)
     returns messenger.messages language sql volatile security definer set search_path=pg_catalog, pg_temp;

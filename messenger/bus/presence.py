@@ -11,7 +11,7 @@ offline, and nobody is said to be before.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from messenger.bus.away import AWAY
 from messenger.bus.breaker import Breaker
 from messenger.bus.channels import PRESENCE_SHARDS, Channels
 from messenger.domain.ids import MAX_USER_ID, UserId
+from messenger.together import Together
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,7 @@ class Presence:
         self._release = client.register_script(_script("presence_release"))
         self._expired = client.register_script(_script("presence_expired"))
         self._sweep = client.register_script(_script("presence_sweep"))
+        self._arrivals = Together(self._arrive)
         # Renewals that Redis did not take, in leases.
         self.not_renewed = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,6 +128,7 @@ class Presence:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._arrivals.close()
         await end(self._tasks)
         await self._release_all()
 
@@ -133,11 +136,14 @@ class Presence:
         """Hold a lease for a device. Returns how many devices the user has on all nodes; 0 where Redis is away."""
         self._held[connection_id] = user_id
         self._here[user_id] += 1
+        return await self._arrivals.answer((user_id, connection_id))
+
+    async def _arrive(self, coming: Sequence[tuple[UserId, str]]) -> Sequence[int]:
         try:
             with self._breaker.guarding():
-                return int(await self._hold(*self._holding(user_id, connection_id)))
+                return await self._each(self._hold, [self._holding(*device) for device in coming])
         except AWAY:
-            return 0
+            return [0] * len(coming)
 
     def leave(self, connection_id: str) -> None:
         """Let a device's lease end after the grace period. Never waits."""
@@ -249,17 +255,16 @@ class Presence:
         keys = [self._channels.shard_of(user_id), self._channels.leases(user_id)]
         return keys, [user_id, f"{self._node_id}:{connection_id}", self._grace_ms]
 
-    async def _each(self, script: Any, calls: list[tuple[list[str], list[Any]]]) -> None:
+    async def _each(self, script: Any, calls: list[tuple[list[str], list[Any]]]) -> list[int]:
         """One pipeline. redis-py would ask first whether Redis knows the script; here only one that does not is told of it."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for keys, args in calls:
                 pipeline.evalsha(script.sha, len(keys), *keys, *args)
             try:
-                await pipeline.execute()
-                return
+                return cast("list[int]", await pipeline.execute())
             except NoScriptError:
                 await self._client.script_load(script.script)
-        await self._each(script, calls)
+        return await self._each(script, calls)
 
     async def _renew_forever(self) -> None:
         while True:

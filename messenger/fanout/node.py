@@ -113,7 +113,7 @@ class Node:
             await repair.begin()
             stack.push_async_callback(bus.forget_figures)  # when nobody sweeps any more
             await stack.enter_async_context(presence)
-            reception = Reception(hub, bus, conversations, repair, acquaintance)
+            reception = Reception(hub, bus, duties, repair, acquaintance)
             await bus.tried()
             node = cls(hub, bus, reception, relay, repair, presence, attendance, acquaintance, chores)
             tasks = [

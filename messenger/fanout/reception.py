@@ -14,18 +14,16 @@ from messenger.fanout.acquaintance import Acquaintance
 from messenger.fanout.hub import Hub, Person
 from messenger.fanout.repair import Repair
 from messenger.fanout.sink import Sink
-from messenger.store.conversations import ConversationStore
+from messenger.store.duties import Duties
 
 
 class Reception:
     """Devices come in by `admit` and go by `dismiss`, each exactly once."""
 
-    def __init__(
-        self, hub: Hub, bus: Bus, conversations: ConversationStore, repair: Repair, acquaintance: Acquaintance
-    ) -> None:
+    def __init__(self, hub: Hub, bus: Bus, duties: Duties, repair: Repair, acquaintance: Acquaintance) -> None:
         self._hub = hub
         self._bus = bus
-        self._conversations = conversations
+        self._duties = duties
         self._repair = repair
         self._acquaintance = acquaintance
 
@@ -71,7 +69,7 @@ class Reception:
             raise
 
     async def _enter(self, person: Person, user_id: UserId) -> None:
-        standings = await self._conversations.standings(user_id)
+        standings = await self._duties.standings_of(user_id)
         while standings or person.feeds:
             unheard, unopened = [], []
             for standing in standings:
@@ -82,9 +80,12 @@ class Reception:
                 self._hub.enter(feed, user_id)
                 if feed.position is None:
                     unopened.append(channel)
-            await self._bus.subscribe(unheard)
-            await self._bus.confirm(unopened)  # another person's coming may have asked for some of them
-            standings = await self._conversations.standings(user_id)
+            if unheard or unopened:
+                await self._bus.subscribe(unheard)
+                await self._bus.confirm(unopened)  # another person's coming may have asked for some of them
+            elif self._admitted(person, user_id, standings):
+                return  # each of these feeds was heard before he was looked up
+            standings = await self._duties.standings_of(user_id)
             if self._admitted(person, user_id, standings):
                 return
 

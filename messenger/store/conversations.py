@@ -15,7 +15,6 @@ from messenger.domain.conversation import (
     Overview,
     Participant,
     Role,
-    Standing,
     State,
 )
 from messenger.domain.ids import ConversationId, UserId
@@ -29,7 +28,7 @@ from messenger.store.rows import (
     notification_of,
     overview_of,
     participant_of,
-    standing_of,
+    state_of,
 )
 from messenger.store.session import Connection, Store
 
@@ -61,27 +60,17 @@ class ConversationStore:
 
         return await self._store.as_user(user_id, work, conversation_id, one_snapshot=True)
 
-    async def state(self, user_id: UserId, conversation_id: ConversationId, cursor: int | None, limit: int) -> State:
-        """The first `limit` changes above a cursor, ascending by `change`; without one the newest page, newest first. The
-        numbers are of the same moment: a message that they do not count is not among them. Raises NotParticipant."""
-
-        async def work(connection: Connection) -> State:
-            conversation = await _find(connection, conversation_id)
-            reading = await connection.fetchrow(query("conversations.reading"), conversation_id)
-            if cursor is None:
-                rows = await connection.fetch(query("messages.history_backward"), conversation_id, 2**62, 0, limit)
-            else:
-                rows = await connection.fetch(query("messages.changes"), conversation_id, cursor, limit)
-            return State(
-                messages=tuple(map(message_of, rows)),
-                last_change=conversation.last_change,
-                first_seq=conversation.first_seq,
-                last_seq=conversation.last_seq,
-                last_read_seq=reading["last_read_seq"],
-                unread_count=reading["unread_count"],
+    async def states(
+        self, user_id: UserId, cursors: Mapping[ConversationId, int | None], limit: int
+    ) -> Mapping[ConversationId, State]:
+        """Of each conversation the first `limit` changes above its cursor, ascending by `change`; without one the newest page,
+        newest first. The numbers are of the same moment: a message that they do not count is not among them. What the user
+        takes no part in is left out."""
+        async with self._store.connection() as connection:
+            rows = await connection.fetch(
+                query("conversations.states"), user_id, list(cursors), list(cursors.values()), limit
             )
-
-        return await self._store.as_user(user_id, work, conversation_id, one_snapshot=True)
+        return {row["conversation_id"]: state_of(row) for row in rows}
 
     async def overview(
         self, user_id: UserId, before: tuple[datetime, ConversationId] | None, limit: int
@@ -93,14 +82,6 @@ class ConversationStore:
             return tuple(
                 map(overview_of, await connection.fetch(query("conversations.overview"), at, conversation_id, limit))
             )
-
-        return await self._store.as_user(user_id, work)
-
-    async def standings(self, user_id: UserId) -> Sequence[Standing]:
-        """Where the user stands in every conversation of his, latest activity first."""
-
-        async def work(connection: Connection) -> Sequence[Standing]:
-            return tuple(map(standing_of, await connection.fetch(query("conversations.standings"))))
 
         return await self._store.as_user(user_id, work)
 

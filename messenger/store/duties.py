@@ -8,7 +8,7 @@ from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.user import Preferences, Stirred
 from messenger.store.queries import query
 from messenger.store.rows import preferences_of, standing_of, touched_of
-from messenger.store.session import Store
+from messenger.store.session import Connection, Store
 
 
 class Duties:
@@ -16,6 +16,8 @@ class Duties:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._preferences = store.together(_preferences_of)
+        self._standings = store.together(_standings_of)
 
     async def epoch(self) -> str:
         async with self._store.connection() as connection:
@@ -47,8 +49,11 @@ class Duties:
 
     async def preferences_of(self, user_id: UserId) -> Preferences:
         """Between whom and a user a block stands, and what he wants to be told of."""
-        async with self._store.connection() as connection:
-            return preferences_of(await connection.fetchrow(query("duties.preferences_of"), user_id))
+        return await self._preferences.answer(user_id)
+
+    async def standings_of(self, user_id: UserId) -> Sequence[Standing]:
+        """Where a user stands in every conversation of his, latest activity first."""
+        return await self._standings.answer(user_id)
 
     async def conversations_of(self, user_id: UserId) -> Sequence[ConversationId]:
         """The conversations that somebody takes part in."""
@@ -69,3 +74,15 @@ class Duties:
     async def ping(self) -> None:
         async with self._store.connection() as connection:
             await connection.fetchval("select 1")
+
+
+async def _preferences_of(connection: Connection, user_ids: Sequence[UserId]) -> Sequence[Preferences]:
+    rows = await connection.fetch(query("duties.preferences_of"), user_ids)
+    return tuple(map(preferences_of, rows))
+
+
+async def _standings_of(connection: Connection, user_ids: Sequence[UserId]) -> Sequence[Sequence[Standing]]:
+    found: dict[UserId, list[Standing]] = {user_id: [] for user_id in user_ids}
+    for row in await connection.fetch(query("duties.standings_of"), list(found)):
+        found[row["user_id"]].append(standing_of(row))
+    return [found[user_id] for user_id in user_ids]

@@ -27,7 +27,7 @@ from messenger.store.rows import message_of
 from messenger.store.session import ACQUIRE_S, USE_S, Connection, Store, failure
 
 LANES = 2
-MOST_AT_ONCE = 50
+MOST_AT_ONCE = 100
 # How long a lane waits for a statement before it goes on without it, and how many of those it may have.
 PATIENCE_S = 0.1
 MOST_BESIDE = 3

@@ -109,23 +109,19 @@ class MessageStore:
         limit: int,
     ) -> tuple[Sequence[Message], bool]:
         """A page in ascending `seq`, and whether there is more in the direction of paging. Raises NotParticipant."""
-
-        async def work(connection: Connection) -> tuple[Sequence[Message], bool]:
-            await require_participant(connection, conversation_id)
-            # One more than asked for tells whether there is more.
-            if after_seq is not None and before_seq is None:
-                rows = await connection.fetch(query("messages.history_forward"), conversation_id, after_seq, limit + 1)
-                return tuple(map(message_of, rows[:limit])), len(rows) > limit
+        is_forward = after_seq is not None and before_seq is None
+        async with self._store.connection() as connection:
             rows = await connection.fetch(
-                query("messages.history_backward"),
+                query("messages.history"),
+                user_id,
                 conversation_id,
-                2**62 if before_seq is None else before_seq,
                 after_seq or 0,
-                limit + 1,
+                2**62 if before_seq is None else before_seq,
+                is_forward,
+                limit + 1,  # one more than asked for tells whether there is more
             )
-            return tuple(map(message_of, reversed(rows[:limit]))), len(rows) > limit
-
-        return await self._store.as_user(user_id, work, conversation_id)
+        page = rows[:limit] if is_forward else reversed(rows[:limit])
+        return tuple(map(message_of, page)), len(rows) > limit
 
     async def changes(
         self, user_id: UserId, conversation_id: ConversationId, above: int, limit: int

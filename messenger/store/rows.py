@@ -13,6 +13,7 @@ from messenger.domain.conversation import (
     Participant,
     Receipt,
     Standing,
+    State,
     Touched,
 )
 from messenger.domain.ids import MessageId
@@ -111,7 +112,18 @@ def participant_of(row: Row) -> Participant:
 
 
 def standing_of(row: Row) -> Standing:
-    return Standing(**dict(row))
+    return Standing(*row.values())
+
+
+def state_of(row: Row) -> State:
+    return State(
+        messages=tuple(map(message_of, row["messages"])),
+        last_change=row["last_change"],
+        first_seq=row["first_seq"],
+        last_seq=row["last_seq"],
+        last_read_seq=row["last_read_seq"],
+        unread_count=row["unread_count"],
+    )
 
 
 def receipt_of(row: Row, user_id: Any) -> Receipt:

@@ -6,7 +6,7 @@ No setting outlives its transaction, so connections go back to the pool without 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -24,8 +24,11 @@ from messenger.errors import (
     Unavailable,
     UserNotFound,
 )
+from messenger.together import Together
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 # A pool's connection behaves as a connection; asyncpg is not typed.
 Connection: TypeAlias = Any
 
@@ -135,6 +138,7 @@ class Store:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._togethers: list[Together[Any, Any]] = []
         # Who has a connection or waits for one.
         self._wanted = 0
 
@@ -156,9 +160,12 @@ class Store:
                 init=_prepare,
                 reset=_keep,
             )
+        store = cls(pool)
         try:
-            yield cls(pool)
+            yield store
         finally:
+            for together in store._togethers:
+                await together.close()
             try:
                 async with asyncio.timeout(USE_S):
                     await pool.close()
@@ -184,6 +191,16 @@ class Store:
                     if asyncio.get_running_loop().time() >= end.when():
                         # Those that lie idle are no better: a path died, or a server. Each would cost somebody as much.
                         await self._pool.expire_connections()
+
+    def together(self, ask: Callable[[Connection, Sequence[K]], Awaitable[Sequence[V]]]) -> Together[K, V]:
+        """A question that is asked for a whole crowd in one statement, on nobody's behalf. Answers raise Unavailable."""
+
+        async def answers(keys: Sequence[K]) -> Sequence[V]:
+            async with self.connection() as connection:
+                return await ask(connection, keys)
+
+        self._togethers.append(Together(answers))
+        return self._togethers[-1]
 
     def use(self) -> PoolUse:
         idle = self._pool.get_idle_size()

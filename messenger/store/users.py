@@ -17,16 +17,14 @@ class UserStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._arrivals = store.together(_arrive)
 
     async def arrive(self, user_id: UserId, profile: Profile, *, provision: bool) -> Arrival:
         """Make a user known. Raises UserNotFound."""
-        async with self._store.connection() as connection:
-            row = await connection.fetchrow(
-                query("users.arrive"), user_id, profile.name, profile.avatar_url, profile.issued_at, provision
-            )
-        if row is None:
+        arrival = await self._arrivals.answer((user_id, profile, provision))
+        if arrival is None:
             raise UserNotFound
-        return Arrival(**dict(row))
+        return arrival
 
     async def revoke(self, user_id: UserId) -> datetime:
         """The time before which the user's tokens count no more: now. Raises UserNotFound."""
@@ -86,3 +84,17 @@ class UserStore:
             return await connection.fetchval(query("users.unblock"), other) is not None
 
         return await self._store.as_user(user_id, work)
+
+
+async def _arrive(connection: Connection, coming: Sequence[tuple[UserId, Profile, bool]]) -> Sequence[Arrival | None]:
+    """None for whom there is not."""
+    rows = await connection.fetch(
+        query("users.arrive"),
+        [user_id for user_id, _, _ in coming],
+        [profile.name for _, profile, _ in coming],
+        [profile.avatar_url for _, profile, _ in coming],
+        [profile.issued_at for _, profile, _ in coming],
+        [provision for _, _, provision in coming],
+    )
+    found = {row["place"]: Arrival(row["tokens_not_before"], row["profile_version"]) for row in rows}
+    return [found.get(place) for place in range(1, len(coming) + 1)]

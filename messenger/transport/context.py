@@ -25,7 +25,7 @@ from messenger.transport.siblings import Siblings
 from messenger.transport.wire import Writes
 
 # So many devices come in at once, and each waits no longer than this: a crowd takes turns.
-ENTRANCE_WIDTH = 4
+ENTRANCE_WIDTH = 32
 ENTRANCE_S = 20.0
 
 

@@ -148,3 +148,61 @@ begin
         where r.conversation_id = target and r.user_id = p_user_id;
 end
 $$;
+
+-- A page of a conversation's messages between two places: the first ones above p_after, or the last ones below p_before, newest
+-- first.
+create or replace function messenger.history(
+    p_user_id bigint, p_conversation_id uuid, p_after bigint, p_before bigint, p_forward boolean, p_limit integer
+)
+returns setof messenger.messages
+language plpgsql
+as $$
+begin
+    perform messenger.enter(p_user_id, array[p_conversation_id]);
+    if messenger.my_first_seq(p_conversation_id) is null then
+        perform messenger.fail('not_participant');
+    end if;
+    if p_forward then
+        return query select * from messenger.messages m
+            where m.conversation_id = p_conversation_id and m.seq > p_after and m.seq < p_before
+            order by m.seq limit p_limit;
+    else
+        return query select * from messenger.messages m
+            where m.conversation_id = p_conversation_id and m.seq > p_after and m.seq < p_before
+            order by m.seq desc limit p_limit;
+    end if;
+end
+$$;
+
+-- Of each of my conversations that are named the first changes above its cursor, ascending; without one the newest messages, newest
+-- first; and the numbers around them.
+create or replace function messenger.catch_up(
+    p_user_id bigint, p_conversation_ids uuid[], p_cursors bigint[], p_limit integer
+)
+returns table (
+    conversation_id uuid, last_change bigint, first_seq bigint, last_seq bigint,
+    last_read_seq bigint, unread_count bigint, messages messenger.messages[]
+)
+-- Planned once: planning costs more than all the rest of it.
+language plpgsql set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    perform messenger.enter(p_user_id, p_conversation_ids);
+    -- One statement, so that all of it is of one moment.
+    return query
+        select h.conversation_id, h.last_change, p.first_seq, h.last_seq, coalesce(r.last_read_seq, 0),
+            messenger.my_unread_count(h.conversation_id, coalesce(r.last_read_seq, 0)),
+            case when wanted.cursor is null then array(
+                select m from messenger.messages m
+                where m.conversation_id = h.conversation_id order by m.seq desc limit p_limit
+            ) else array(
+                select m from messenger.messages m
+                where m.conversation_id = h.conversation_id and m.change > wanted.cursor order by m.change limit p_limit
+            ) end
+        from unnest(p_conversation_ids, p_cursors) as wanted (conversation_id, cursor)
+        join messenger.conversation_heads h on h.conversation_id = wanted.conversation_id
+        join messenger.conversation_participants p on p.conversation_id = h.conversation_id and p.user_id = p_user_id
+        left join messenger.read_receipts r on r.conversation_id = h.conversation_id and r.user_id = p_user_id;
+end
+$$;

@@ -29,6 +29,22 @@ as $$
     where h.touched >= p_since
 $$;
 
+-- Where users stand in every conversation of theirs, latest activity first.
+create or replace function messenger.standings_of(p_user_ids bigint[])
+returns table (
+    conversation_id uuid, user_id bigint, role text, first_seq bigint, joined_change bigint,
+    last_seq bigint, last_change bigint, participant_count integer
+)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select p.conversation_id, p.user_id, p.role, p.first_seq, p.joined_change,
+        h.last_seq, h.last_change, h.participant_count
+    from messenger.conversation_participants p
+    join messenger.conversation_heads h on h.conversation_id = p.conversation_id
+    where p.user_id = any (p_user_ids)
+    order by h.active_at desc, h.conversation_id
+$$;
+
 -- Where these users stand in a conversation; who is not in it is left out.
 create or replace function messenger.standing(p_conversation_id uuid, p_user_ids bigint[])
 returns table (

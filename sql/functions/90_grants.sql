@@ -7,6 +7,7 @@ grant execute on function
     messenger.my_cut_conversation_ids(), messenger.my_apart_ids(), messenger.my_first_seq(uuid), messenger.conversation_of_message(uuid),
     messenger.my_unread_count(uuid, bigint),
     messenger.my_message_by_client_id(uuid, text), messenger.mentionable(uuid, jsonb), messenger.mark_read(bigint, uuid),
+    messenger.history(bigint, uuid, bigint, bigint, boolean, integer), messenger.catch_up(bigint, uuid[], bigint[], integer),
     messenger.append_messages(
         bigint[], uuid[], uuid[], text[], bytea[], text[], text[], uuid[], jsonb, jsonb[], jsonb[], boolean
     ),
@@ -22,7 +23,7 @@ grant execute on function
     messenger.former_participants(uuid), messenger.people_of(uuid, integer),
     messenger.update_conversation(uuid, boolean, text, jsonb), messenger.delete_conversation(uuid),
     messenger.epoch(), messenger.applied_migrations(), messenger.horizon(), messenger.touched_since(xid8, bigint[]),
-    messenger.standing(uuid, bigint[]), messenger.arrive(bigint, text, text, bigint, boolean),
+    messenger.standing(uuid, bigint[]), messenger.standings_of(bigint[]), messenger.arrive(bigint, text, text, bigint, boolean),
     messenger.user_by_external_id(text), messenger.revoke_tokens(bigint), messenger.people_since(xid8), messenger.revoked_since(xid8),
     messenger.preferences_of(bigint), messenger.conversations_of(bigint),
     messenger.record_last_seen(bigint, timestamptz),

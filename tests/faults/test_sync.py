@@ -248,7 +248,7 @@ async def test_a_device_is_not_closed_as_slow_by_its_own_answers(cluster: Cluste
             await phone.say("sync", cursors={tea: 0}, ref=f"{number}")
         (device,) = node.context.devices
         async with asyncio.timeout(PATIENCE_S):
-            while device._transport.get_write_buffer_size() < 65536:
+            while device.wire._transport.get_write_buffer_size() < 65536:
                 await asyncio.sleep(0.01)
         await ann.send(tea, "a word in between")
         assert (await phone.hear("message.new"))["data"]["content"] == "a word in between"

@@ -372,13 +372,13 @@ async def test_sync_tells_at_once_of_a_removal_that_it_meets_on_its_way(
     await ann.send(tea, "hi")
     ben = await node.phone(BEN)
     store = node.context.sync._conversations
-    state = store.state
+    states = store.states
 
     async def removed_before(*args: Any) -> Any:
         await ann.delete(f"/conversations/{tea}/participants/{BEN}")
-        return await state(*args)
+        return await states(*args)
 
-    monkeypatch.setattr(store, "state", removed_before)
+    monkeypatch.setattr(store, "states", removed_before)
     answer = await ben.ask("sync", cursors={tea: 0})
     assert (answer["conversations"], answer["removed"], answer["more"]) == ([], [tea], False)
 

@@ -224,7 +224,7 @@ async def test_how_much_room_there_is_shows_when_it_is_gone_and_is_forgotten_whe
     for one in crowd:
         assert step.admits(5)
         step.came(one)
-    step.became_device(crowd[0])
+    step.became_device(crowd[0], crowd[0])
     # Above the last one: there is room for four. A free number further down was somebody's who made way.
     for number, gone in ((6, crowd[1]), (3, crowd[2]), (2, crowd[3])):
         assert step.admits(number)
@@ -235,11 +235,12 @@ async def test_how_much_room_there_is_shows_when_it_is_gone_and_is_forgotten_whe
     assert not step.admits(5 + doorstep.LOAN + 1)
     for one in crowd[4:]:
         assert not one.was_cut
-        step.became_device(one)
+        step.became_device(one, one)
     assert not step.admits(6)
     assert not step.admits(3)
     for one in crowd[1:]:
         step.went(one)
+        step.device_went(one)
     quiet = [Standing() for _ in range(10)]
     for one in quiet:
         assert step.admits(3)
@@ -254,14 +255,14 @@ async def test_room_that_was_nearly_gone_is_found_again(room: int) -> None:
     crowd = [Standing() for _ in range(room)]
     for one in crowd:
         step.came(one)
-        step.became_device(one)
+        step.became_device(one, one)
     assert not step.admits(6)
     for one in crowd:
-        step.went(one)
+        step.device_went(one)
     for one in [Standing() for _ in range(10)]:
         assert step.admits(3)
         step.came(one)
-        step.became_device(one)
+        step.became_device(one, one)
 
 
 async def test_nobody_is_cut_for_the_time_in_which_the_daemon_heard_nobody() -> None:

@@ -15,6 +15,7 @@ EXECUTABLE = """
     arrive(bigint,text,text,bigint,boolean)
     audience(uuid[],uuid[],bigint[])
     block(bigint,boolean)
+    catch_up(bigint,uuid[],bigint[],integer)
     claim_deliveries(text,integer,interval)
     clear_deliveries()
     conversation_of_message(uuid)
@@ -29,6 +30,7 @@ EXECUTABLE = """
     fail(text,text)
     former_participants(uuid)
     hand_out(uuid[],boolean,uuid[],bigint[],boolean[],boolean[],interval)
+    history(bigint,uuid,bigint,bigint,boolean,integer)
     horizon()
     mark_read(bigint,uuid)
     mentionable(uuid,jsonb)
@@ -58,6 +60,7 @@ EXECUTABLE = """
     set_role(uuid,bigint,text)
     settle_delivery(uuid,integer,boolean)
     standing(uuid,bigint[])
+    standings_of(bigint[])
     touched_since(xid8,bigint[])
     update_conversation(uuid,boolean,text,jsonb)
     user_by_external_id(text)
@@ -144,7 +147,7 @@ async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) ->
         select p.proname, coalesce(p.proallargtypes, p.proargtypes)::regtype[]::text[] as types,
             p.proargmodes::text[] as modes, p.proargnames as names, p.prorettype::regtype::text as returned
         from pg_proc p where p.oid = any (array[
-            'messenger.touched_since(xid8, bigint[])', 'messenger.standing(uuid, bigint[])',
+            'messenger.touched_since(xid8, bigint[])', 'messenger.standing(uuid, bigint[])', 'messenger.standings_of(bigint[])',
             'messenger.waiting_messages(integer)', 'messenger.audience(uuid[], uuid[], bigint[])',
             'messenger.recipients(uuid, uuid, bigint[])', 'messenger.claim_deliveries(text, integer, interval)',
             'messenger.user_by_external_id(text)', 'messenger.horizon()'
@@ -168,6 +171,16 @@ async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) ->
             "user_ids": "bigint[]",
         },
         "standing": {
+            "conversation_id": "uuid",
+            "user_id": "bigint",
+            "role": "text",
+            "first_seq": "bigint",
+            "joined_change": "bigint",
+            "last_seq": "bigint",
+            "last_change": "bigint",
+            "participant_count": "integer",
+        },
+        "standings_of": {
             "conversation_id": "uuid",
             "user_id": "bigint",
             "role": "text",

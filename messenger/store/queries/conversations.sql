@@ -26,13 +26,10 @@ where p.user_id = messenger.current_user_id()
 order by h.active_at desc, h.conversation_id desc
 limit $3
 
--- name: standings
--- Where the user stands in every conversation of his.
-select p.conversation_id, p.user_id, p.role, p.first_seq, p.joined_change, h.last_seq, h.last_change, h.participant_count
-from messenger.conversation_participants p
-join messenger.conversation_heads h on h.conversation_id = p.conversation_id
-where p.user_id = messenger.current_user_id()
-order by h.active_at desc, h.conversation_id
+-- name: states
+-- What changed in conversations above cursors, and the numbers around it.
+select conversation_id, last_change, first_seq, last_seq, last_read_seq, unread_count, messages
+from messenger.catch_up($1, $2, $3, $4)
 
 -- name: reading
 -- How far the user has read in a conversation, and what is unread.

@@ -24,8 +24,16 @@ left join messenger.touched_since($1, $2) as t on true
 select user_id, tokens_not_before, profile_version from messenger.people_since($1)
 
 -- name: preferences_of
--- Between whom and a user a block stands, and what he wants to be told of.
-select apart, conversation_ids, levels, muted_until from messenger.preferences_of($1)
+-- Between whom and users a block stands, and what they want to be told of; in their order.
+select p.apart, p.conversation_ids, p.levels, p.muted_until
+from unnest($1::bigint[]) with ordinality as who (user_id, place)
+cross join lateral messenger.preferences_of(who.user_id) as p
+order by who.place
+
+-- name: standings_of
+-- Where these users stand in every conversation of theirs, latest activity first.
+select conversation_id, user_id, role, first_seq, joined_change, last_seq, last_change, participant_count
+from messenger.standings_of($1)
 
 -- name: conversations_of
 -- The conversations that somebody takes part in.

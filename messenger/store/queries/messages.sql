@@ -35,17 +35,9 @@ where c.id = $1
 -- Read everything up to a message.
 select * from messenger.mark_read($1, $2)
 
--- name: history_backward
--- A page that ends before a seq, newest first.
-select * from messenger.messages
-where conversation_id = $1 and seq < $2 and seq > $3
-order by seq desc limit $4
-
--- name: history_forward
--- A page that begins after a seq, oldest first.
-select * from messenger.messages
-where conversation_id = $1 and seq > $2
-order by seq limit $3
+-- name: history
+-- A page of messages.
+select * from messenger.history($1, $2, $3, $4, $5, $6)
 
 -- name: changes
 -- What changed above a cursor, in the order of changes: the last state of each message.

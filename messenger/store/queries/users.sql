@@ -1,6 +1,12 @@
 -- name: arrive
--- Make a user known, with what his token says of him.
-select tokens_not_before, profile_version from messenger.arrive($1, $2, $3, $4, $5)
+-- Make users known, with what their tokens say of them; in one order, so that two nodes do not lock each other out.
+select who.place, a.tokens_not_before, a.profile_version
+from (
+    select * from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::boolean[])
+        with ordinality as who (user_id, name, avatar_url, issued_at, provision, place)
+    order by user_id
+) as who
+cross join lateral messenger.arrive(who.user_id, who.name, who.avatar_url, who.issued_at, who.provision) as a
 
 -- name: revoke
 -- No token of a user issued before now counts any more.
