@@ -326,7 +326,8 @@ def bench(
     from messenger.bench.command import bench as load
 
     options = Options(scenarios, seconds, most_connections, most_messages)
-    load(configure(env_file), url, pid, options, as_json=as_json)
+    with stopping_on_signals():
+        load(configure(env_file), url, pid, options, as_json=as_json)
 
 
 @main.command()

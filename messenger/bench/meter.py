@@ -19,6 +19,13 @@ class Cost:
     redis: float = 0.0
     generator: float = 0.0
 
+    def add(self, other: "Cost") -> None:
+        self.wall += other.wall
+        self.server += other.server
+        self.postgres += other.postgres
+        self.redis += other.redis
+        self.generator += other.generator
+
 
 class Meter:
     """`server` are the daemon's own processes. Those of its database and bus come and go, and are looked for each time

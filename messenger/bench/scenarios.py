@@ -35,6 +35,8 @@ A_SECOND = 200
 CROWD = 2000
 EACH = 20
 PAGE = 50
+# Until those who hung up are gone, with what was theirs.
+GONE_S = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class Row:
     scenario: str
     case: str
     figures: Mapping[str, float]
+
+
+def _ignore(_: bytes, __: int, ___: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +105,24 @@ class Tally:
 
 
 class Sender:
-    """Sends its next message when the one before was acknowledged, `most` in all."""
+    """Sends its next message when one was acknowledged, `most` in all; all else that is heard goes to `hear`."""
 
-    def __init__(self, client: Client, conversation_id: str, acknowledged: Tally, most: int = sys.maxsize) -> None:
+    def __init__(
+        self, client: Client, conversation_id: str, acknowledged: Tally, hear: wire.Heard, most: int = sys.maxsize
+    ) -> None:
         self._client = client
         self._conversation_id = conversation_id
         self._acknowledged = acknowledged
         self._left = most
-        self._hear = client.heard
+        self._hear = hear
         client.heard = self._heard
         self.sent = 0
 
-    def start(self) -> None:
+    def start(self, at_once: int = 1) -> None:
+        for _ in range(at_once):
+            self._send()
+
+    def _send(self) -> None:
         self.sent += 1
         self._left -= 1
         self._client.send(message(self._conversation_id))
@@ -123,7 +134,7 @@ class Sender:
         if data.startswith(wire.SENT, start):
             self._acknowledged.add()
             if self._left:
-                self.start()
+                self._send()
         else:
             self._hear(data, start, stop)
 
@@ -168,7 +179,7 @@ async def fanout(bench: Bench) -> AsyncIterator[Row]:
             yield await _bare_writes(bench, members, sizes.count // delivered.count)
             case = f"{members:,} members, {IN_FLIGHT} in flight"
             before, acknowledged = delivered.count, Tally()
-            senders = [Sender(client, conversation_id, acknowledged) for client in clients[:IN_FLIGHT]]
+            senders = [Sender(client, conversation_id, acknowledged, hear) for client in clients[:IN_FLIGHT]]
             with bench.meter.measured() as cost:
                 sent = await _all_at_once(bench, case, senders, acknowledged)
                 await delivered.reach(before + sent * members)
@@ -277,7 +288,7 @@ async def pairs(bench: Bench) -> AsyncIterator[Row]:
 
 async def bulk(bench: Bench) -> AsyncIterator[Row]:
     """Everybody writes into one conversation as fast as he is acknowledged; an operation is one message, delivered to all."""
-    each = max(1, int(200 * bench.seconds / 5))
+    each = max(IN_FLIGHT, int(200 * bench.seconds / 5))
     user_ids = bench.target.people(SENDERS)
     conversation_id = await bench.target.group(user_ids)
     delivered, acknowledged = Tally(), Tally()
@@ -287,15 +298,17 @@ async def bulk(bench: Bench) -> AsyncIterator[Row]:
             delivered.add()
 
     async with bench.connected(user_ids, hear) as clients:
-        case = f"{SENDERS} senders, {each} messages each"
-        senders = [Sender(client, conversation_id, acknowledged, each) for client in clients]
-        bench.progress(case, 0)
-        with bench.meter.measured() as cost:
-            for sender in senders:
-                sender.start()
-            await acknowledged.reach(SENDERS * each)
-            await delivered.reach(SENDERS * each * SENDERS)
-        yield Row("bulk", case, spent(cost, SENDERS * each))
+        for case, at_once in ((f"{each} messages each", 1), (f"{each} messages each, {IN_FLIGHT} at once", IN_FLIGHT)):
+            case = f"{SENDERS} senders, {case}"
+            bench.progress(case, 0)
+            acknowledged.count = delivered.count = 0
+            senders = [Sender(client, conversation_id, acknowledged, hear, each) for client in clients]
+            with bench.meter.measured() as cost:
+                for sender in senders:
+                    sender.start(at_once)
+                await acknowledged.reach(SENDERS * each)
+                await delivered.reach(SENDERS * each * SENDERS)
+            yield Row("bulk", case, spent(cost, SENDERS * each))
 
 
 async def latency(bench: Bench) -> AsyncIterator[Row]:
@@ -345,7 +358,7 @@ async def idle(bench: Bench) -> AsyncIterator[Row]:
         await bench.target.groups([user_ids[start : start + 10] for start in range(0, connections, 10)])
         before = bench.meter.resident_bytes
         with bench.meter.measured() as coming:
-            clients = await bench.target.devices(user_ids, lambda *_: None)
+            clients = await bench.target.devices(user_ids, _ignore)
         try:
             held = bench.meter.resident_bytes - before
             with bench.meter.measured() as staying:
@@ -365,24 +378,30 @@ async def idle(bench: Bench) -> AsyncIterator[Row]:
                 "redis_percent": 100 * staying.redis / staying.wall,
             },
         )
-        await asyncio.sleep(5)  # until they are gone, and said offline
+        await asyncio.sleep(2 * GONE_S)
 
 
 async def connect(bench: Bench) -> AsyncIterator[Row]:
-    """Coming in, up to the greeting: token, membership, presence, feeds."""
+    """Coming in, up to the greeting: token, membership, presence, feeds; in circles of ten who share their conversations."""
     for conversations in (1, 20, 200):
-        user_ids = bench.target.people(200)
+        user_ids = bench.target.people(100)
         circles = [user_ids[start : start + 10] for start in range(0, len(user_ids), 10)]
         case = f"{conversations} conversations each"
         for done in range(conversations):
             bench.progress(case, done / conversations)
             await bench.target.groups(circles)
-        with bench.meter.measured() as cost:
-            clients = await bench.target.devices(user_ids, lambda *_: None)
-        for client in clients:
-            client.close()
-        yield Row("connect", case, spent(cost, len(user_ids)))
-        await asyncio.sleep(3)
+        bench.target.prepare(user_ids)
+        total = Cost()
+        rounds = max(1, int(2 * bench.seconds))
+        for done in range(rounds):
+            bench.progress(case, done / rounds)
+            with bench.meter.measured() as cost:
+                clients = await bench.target.devices(user_ids, _ignore)
+            total.add(cost)
+            for client in clients:
+                client.close()
+            await asyncio.sleep(GONE_S)
+        yield Row("connect", case, spent(total, rounds * len(user_ids)))
 
 
 async def storm(bench: Bench) -> AsyncIterator[Row]:
@@ -394,13 +413,13 @@ async def storm(bench: Bench) -> AsyncIterator[Row]:
     conversation_ids = await bench.target.groups([ring[at : at + EACH] for at in range(CROWD)])
     cursors = await _cursors(bench, user_ids[:: EACH // 2])
     yield await _return(bench, f"{case}, nothing new", user_ids, conversation_ids, cursors)
-    await asyncio.sleep(5)  # until they are gone
+    await asyncio.sleep(2 * GONE_S)
     async with bench.connected(user_ids) as clients:
         acknowledged = Tally()
         for client, conversation_id in zip(clients, conversation_ids, strict=True):
-            Sender(client, conversation_id, acknowledged, 1).start()
+            Sender(client, conversation_id, acknowledged, _ignore, 1).start()
         await acknowledged.reach(CROWD)
-    await asyncio.sleep(5)
+    await asyncio.sleep(2 * GONE_S)
     yield await _return(bench, f"{case}, a message in each", user_ids, conversation_ids, cursors)
 
 

@@ -151,7 +151,8 @@ def running(config: Config, address: str, pid: int | None) -> Found:
         processes = [] if pid is None else [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except (ValueError, psutil.Error):
         raise SetupError(f"no daemon at {address} with process {pid}") from None
-    return Found(config, address, [it for it in processes if "python" in it.name() or "messenger" in it.name()], None)
+    # With its workers, and without a database and a bus of its own, which are measured apart.
+    return Found(config, address, [it for it in processes if not {"postgres", "redis-server"} & {it.name()}], None)
 
 
 @contextmanager
