@@ -1,6 +1,7 @@
 """Serving: one process on its sockets until it is asked to stop, then a farewell that leaves nothing behind."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,6 +22,9 @@ from messenger.transport.doorstep import Doorstep
 
 log = structlog.get_logger(__name__)
 
+# Python looks for cycles after so many new objects (its own 700 is one crowd's breath), and seldom among those that stay: each
+# connection holds some, and a look at all of them at once would be felt by everybody.
+GARBAGE = (20_000, 20, 100)
 # What is in flight over HTTP gets this long after the devices have gone.
 SHUTDOWN_S = 5.0
 # Longer than proxies keep theirs, so that it is not us who closes one just as a request comes. No access log of the library's:
@@ -44,6 +48,7 @@ def serve(
 ) -> None:
     """Blocks until SIGTERM or SIGINT, or until the other end of the pipe `lifeline` closes. Raises SetupError where it
     cannot start."""
+    gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, sockets, on_ready, place, lifeline))
 
@@ -70,6 +75,8 @@ async def _serve(
     try:
         if not await _started(_start(runner, sockets, doorstep), asked):
             return
+        gc.collect()
+        gc.freeze()  # modules and schemas stay as long as we do
         on_ready()
         await asked.wait()
         # Still listening meanwhile: /readyz says 503, and newcomers are sent elsewhere.

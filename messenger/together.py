@@ -13,21 +13,26 @@ MOST_AT_ONCE = 100
 
 
 class Together(Generic[K, V]):
-    """`ask` answers several in the order of their keys; what it raises, each of them is told. To be closed by its owner."""
+    """`ask` answers several in the order of their keys; what it raises, each of them is told, and an answer that is an exception
+    only whose it is. To be closed by its owner."""
 
-    def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:
+    def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]) -> None:
         self._ask = ask
         self._waiting: list[tuple[K, asyncio.Future[V]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def answer(self, key: K) -> V:
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, future))
-        if self._task is None:
+        if self._is_closed:
+            future.cancel()
+        elif self._task is None:
             self._task = asyncio.create_task(self._run(), name="together")
         return await future
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._task is not None:
             await end([self._task])
 
@@ -44,9 +49,14 @@ class Together(Generic[K, V]):
                             future.set_exception(error)
                     continue
                 for (_, future), answer in zip(asking, answers, strict=True):
-                    if not future.done():
+                    if future.done():
+                        continue
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
                         future.set_result(answer)
         finally:
             self._task = None
             for _, future in (*asking, *self._waiting):  # where this was closed
                 future.cancel()
+            self._waiting = []

@@ -45,6 +45,8 @@ SERVER_SETTINGS = {
     "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "5000",
     "timezone": "UTC",
+    # Left to itself PostgreSQL plans many statements anew each time, at more than what they cost: all of ours look up by key.
+    "plan_cache_mode": "force_generic_plan",
 }
 # What messenger.fail() says, as the error that a client is told.
 FAILURES: dict[str, type[MessengerError]] = {
@@ -195,9 +197,21 @@ class Store:
     def together(self, ask: Callable[[Connection, Sequence[K]], Awaitable[Sequence[V]]]) -> Together[K, V]:
         """A question that is asked for a whole crowd in one statement, on nobody's behalf. Answers raise Unavailable."""
 
-        async def answers(keys: Sequence[K]) -> Sequence[V]:
-            async with self.connection() as connection:
-                return await ask(connection, keys)
+        async def answers(keys: Sequence[K]) -> Sequence[V | Exception]:
+            try:
+                async with self.connection() as connection:
+                    return await ask(connection, keys)
+            except Unavailable as error:
+                # One of them is in somebody's way: the others are not to suffer.
+                if len(keys) > 1 and isinstance(error.__cause__, (asyncpg.LockNotAvailableError, *RACES)):
+                    return [await alone(key) for key in keys]
+                raise
+
+        async def alone(key: K) -> V | Exception:
+            try:
+                return (await answers([key]))[0]
+            except Unavailable as error:
+                return error
 
         self._togethers.append(Together(answers))
         return self._togethers[-1]

@@ -40,7 +40,8 @@ as $$
     select p.conversation_id, p.user_id, p.role, p.first_seq, p.joined_change,
         h.last_seq, h.last_change, h.participant_count
     from messenger.conversation_participants p
-    join messenger.conversation_heads h on h.conversation_id = p.conversation_id
+    -- offset 0: a head by its key for each of theirs, however many others there are.
+    cross join lateral (select * from messenger.conversation_heads where conversation_id = p.conversation_id offset 0) as h
     where p.user_id = any (p_user_ids)
     order by h.active_at desc, h.conversation_id
 $$;
@@ -90,9 +91,6 @@ begin
         update messenger.users u set profile_issued_at = p_issued_at
         where u.id = p_user_id and u.profile_issued_at < p_issued_at
             and (u.tokens_not_before is null or p_issued_at >= floor(extract(epoch from u.tokens_not_before)));
-        if found then
-            perform set_config('synchronous_commit', 'off', true);  -- not worth waiting for the disk
-        end if;
     end if;
     return query select u.tokens_not_before, arrive.profile_version from messenger.users u where u.id = p_user_id;
 end
