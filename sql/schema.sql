@@ -420,8 +420,12 @@ create function messenger.add_participants(p_conversation_id uuid, p_user_ids bi
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.add_participants(uuid,bigint[],text,boolean) to messenger_app;
 
-create function messenger.append_messages(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[], p_notify boolean DEFAULT false)
+create function messenger.append_drafts(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[], p_notify boolean DEFAULT false)
     returns TABLE(item integer, outcome text, seq bigint, change bigint, created_at timestamp with time zone, mentions bigint[], stored messenger.messages) language plpgsql volatile;
+grant execute on function messenger.append_drafts(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean) to messenger_app;
+
+create function messenger.append_messages(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[], p_notify boolean DEFAULT false)
+    returns TABLE(item integer, outcome text, message messenger.messages) language plpgsql volatile;
 grant execute on function messenger.append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean) to messenger_app;
 
 create function messenger.applied_migrations()

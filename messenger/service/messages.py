@@ -43,6 +43,10 @@ class Messages:
         """The same, and wait for it. Raises what `told` may hear too."""
         return await outcome_of(partial(self.post, actor, draft))
 
+    async def settled(self) -> None:
+        """Wait until it is known what became of all that was sent."""
+        await self._lanes.settled()
+
     async def edit(self, actor: UserId, message_id: MessageId, content: str) -> Message:
         """Raises MessageNotFound, Forbidden, ContentEmpty, ContentTooLong, Unavailable."""
         self._check(content)

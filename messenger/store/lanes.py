@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from time import monotonic
 from typing import Any, Self, TypeAlias
 
@@ -39,7 +40,8 @@ ANSWER_S = ACQUIRE_S + USE_S
 log = structlog.get_logger(__name__)
 
 
-# What became of a draft; called once, on the event loop, in the order of commits.
+# What became of a draft; called once, on the event loop. Messages of a conversation are told in the order of their commits; only
+# that something may have been stored all the same (Unavailable) comes when one has waited long enough.
 Settle: TypeAlias = Callable[[Sent | MessengerError], None]
 
 
@@ -100,6 +102,8 @@ class Lanes:
         self.commit_times = Histogram()
         self._lanes = [_Lane(store, self.commit_times, outbox_filled) for _ in range(LANES)]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unsettled = 0
+        self._quiet = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._tasks = {asyncio.create_task(lane.run(), name="lane") for lane in self._lanes}
@@ -113,7 +117,20 @@ class Lanes:
     def append(self, sender_id: UserId, draft: Draft, settle: Settle) -> None:
         """Never waits. `settle` is told of the commit, or of NotParticipant, Forbidden, MessageNotFound, ClientIdConflict,
         Unavailable; within ANSWER_S, and it must not wait."""
-        self._lanes[draft.conversation_id.int % LANES].put(_Item(sender_id, draft, settle))
+        self._unsettled += 1
+        self._lanes[draft.conversation_id.int % LANES].put(_Item(sender_id, draft, partial(self._settled, settle)))
+
+    def _settled(self, settle: Settle, outcome: Sent | MessengerError) -> None:
+        self._unsettled -= 1
+        if not self._unsettled:
+            self._quiet.set()
+        settle(outcome)
+
+    async def settled(self) -> None:
+        """Wait until nobody waits for what becomes of a draft."""
+        while self._unsettled:
+            self._quiet.clear()
+            await self._quiet.wait()
 
 
 class _Lane:
@@ -147,7 +164,7 @@ class _Lane:
         before = monotonic() - ANSWER_S
         while self._unsettled and (self._unsettled[0].is_settled or self._unsettled[0].handed_at <= before):
             self._unsettled.popleft().end(Unavailable())
-        if self._unsettled:
+        if self._unsettled and self._late is None:  # somebody who was told may have sent the next one
             in_s = self._unsettled[0].handed_at - before
             self._late = asyncio.get_running_loop().call_later(in_s, self._end_late)
 
@@ -172,7 +189,10 @@ class _Lane:
                     self._aside[item.draft.conversation_id] = deque()
                     self._start(self._write_alone(item.draft.conversation_id))
                 self._aside[item.draft.conversation_id].append(item)
+        await asyncio.sleep(0)  # until the last ones were told
         await asyncio.gather(*self._beside)
+        if self._late is not None:
+            self._late.cancel()
 
     async def _next_batch(self) -> list[_Item]:
         """What is to be written next; empty at the end of all."""
@@ -262,7 +282,12 @@ class _Lane:
 
     def _settle_all(self, batch: list[_Item], rows: list[Any], committed_at: float) -> None:
         for row in rows:
-            self._settle(batch[row["item"] - 1], row, committed_at, is_alone=len(batch) == 1)
+            item = batch[row["item"] - 1]
+            try:
+                self._settle(item, row, committed_at, is_alone=len(batch) == 1)
+            except Exception:  # the others of its batch are not to suffer
+                log.exception("settling failed")
+                item.end(MessengerError())
         while self._unsettled and self._unsettled[0].is_settled:
             self._unsettled.popleft()
 

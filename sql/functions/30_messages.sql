@@ -15,7 +15,7 @@ $$;
 -- Store a batch. Each item is judged on its own as its own sender; a bad one takes no other down.
 -- outcome: appended (with what its row has beside the draft), duplicate (with the message that is stored), locked (somebody held
 -- the conversation: send it alone), or an error's code. p_notify: whoever is away may have to be told.
-create or replace function messenger.append_messages(
+create or replace function messenger.append_drafts(
     p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[],
     p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[],
     p_notify boolean default false
@@ -183,8 +183,7 @@ returns table (
     conversation_id uuid, last_change bigint, first_seq bigint, last_seq bigint,
     last_read_seq bigint, unread_count bigint, messages messenger.messages[]
 )
--- Planned once: planning costs more than all the rest of it.
-language plpgsql set plan_cache_mode = force_generic_plan
+language plpgsql
 as $$
 #variable_conflict use_column
 begin

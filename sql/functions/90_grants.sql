@@ -11,6 +11,9 @@ grant execute on function
     messenger.append_messages(
         bigint[], uuid[], uuid[], text[], bytea[], text[], text[], uuid[], jsonb, jsonb[], jsonb[], boolean
     ),
+    messenger.append_drafts(
+        bigint[], uuid[], uuid[], text[], bytea[], text[], text[], uuid[], jsonb, jsonb[], jsonb[], boolean
+    ),
     messenger.put_out(uuid[], uuid[]), messenger.waiting_messages(integer), messenger.audience(uuid[], uuid[], bigint[]),
     messenger.recipients(uuid, uuid, bigint[]), messenger.hand_out(uuid[], boolean, uuid[], bigint[], boolean[], boolean[], interval),
     messenger.claim_deliveries(text, integer, interval), messenger.settle_delivery(uuid, integer, boolean),

@@ -1,8 +1,6 @@
--- What sends and catching up cost less by: functions that return other columns than before, and one that nothing calls any more.
+-- What sends cost less by.
 
-drop function if exists messenger.append_messages(
-    bigint[], uuid[], uuid[], text[], bytea[], text[], text[], uuid[], jsonb, jsonb[], jsonb[], boolean
-);
+-- The trigger that gives a message its numbers takes them itself.
 drop function if exists messenger.take_numbers(uuid, boolean);
 
 -- PostgreSQL parses each CHECK constraint anew for each statement: a tenth of what a message cost. Lengths are judged by the trigger that

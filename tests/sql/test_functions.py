@@ -10,6 +10,7 @@ from tests.support.scene import ANN, BEN, DENIED, Scene, refusal
 # What the daemon calls. A new one is added here by somebody who has thought of what a stranger could learn from it.
 EXECUTABLE = """
     add_participants(uuid,bigint[],text,boolean)
+    append_drafts(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean)
     append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean)
     applied_migrations()
     arrive(bigint,text,text,bigint,boolean)

@@ -90,7 +90,7 @@ async def test_a_newcomer_finds_no_message_from_before(scene: Scene) -> None:
                 await refusal(connection, f"{MARK} on conflict do nothing", scene.late, message, 1),
                 await outcome(
                     connection,
-                    "select item, outcome from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                    "select item, outcome from messenger.append_drafts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                     *batch(draft(DEE, scene.late, reply_to=message)),
                 ),
             )

@@ -234,3 +234,13 @@ async def test_the_poll_sees_what_committed_after_the_last_one(own_scene: Scene,
     later = await oracle.fetchval("select messenger.horizon()")
     assert later > horizon
     assert await oracle.fetch(touched, later, [ANN]) == []
+
+
+async def test_a_node_of_the_code_before_still_sends(own_scene: Scene) -> None:
+    """`migrate` runs before nodes are replaced."""
+    async with own_scene.database.as_user(ANN) as connection:
+        (row,) = await connection.fetch(
+            "select outcome, (message).* from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            *batch(draft(ANN, own_scene.tea, "from before", client_id="c")),
+        )
+    assert (row["outcome"], row["content"], row["seq"] > 0) == ("appended", "from before", True)

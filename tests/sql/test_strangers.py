@@ -182,6 +182,10 @@ def tries(conversation_id: UUID, message_id: UUID) -> list[tuple[Any, ...]]:
         ("select * from messenger.my_message_by_client_id($1, 'c1')", conversation_id),
         ("select messenger.mentionable($1, '[1, 2]')", conversation_id),
         (PUT_OUT, [conversation_id], [message_id]),
+        (
+            "select * from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            *batch(draft(EVE, conversation_id, reply_to=message_id)),
+        ),
         ("select * from messenger.history($1, $2, 0, 9, true, 5)", EVE, conversation_id),
         ("select * from messenger.catch_up($1, $2, $3, 5)", EVE, [conversation_id], [0]),
         ("select * from messenger.catch_up($1, $2, $3, 5)", EVE, [conversation_id], [None]),

@@ -57,7 +57,7 @@ APPEND = """
     select item, outcome, coalesce((stored).id, case outcome when 'appended' then ($3::uuid[])[item] end) as id,
         coalesce(seq, (stored).seq) as seq, coalesce(change, (stored).change) as change,
         coalesce((stored).content, case outcome when 'appended' then ($6::text[])[item] end) as content, mentions
-    from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    from messenger.append_drafts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 # The same, and whoever is away may have to be told.
 APPEND_AND_TELL = APPEND.replace("$11)", "$11, true)")
@@ -238,7 +238,7 @@ async def until_it_waits(oracle: asyncpg.Connection, connection: asyncpg.Connect
 
 
 def draft(sender_id: int, conversation_id: UUID, content: str = "x", **more: Any) -> dict[str, Any]:
-    """One item of append_messages."""
+    """One item of append_drafts."""
     return {
         "sender": sender_id,
         "conversation": conversation_id,

@@ -1,7 +1,7 @@
 -- name: append
 -- Store a batch of drafts, each judged as its own sender's.
 select item, outcome, seq, change, created_at, mentions, stored
-from messenger.append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+from messenger.append_drafts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: edit
 -- New content for one's own message; its trigger takes the change.
