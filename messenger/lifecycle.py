@@ -8,6 +8,7 @@ import asyncio
 import math
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -131,6 +132,9 @@ async def drain(app: web.Application) -> None:
             break
         await asyncio.sleep(DRAIN_STEP_S)
     await asyncio.gather(*(device.wire.closed() for device in devices))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            await context.messages.settled()  # and told: the other nodes hear of it over a bus that is still there
     if context.answering:
         _, late = await asyncio.wait(context.answering, timeout=ANSWER_S)
         await end(late)

@@ -1,6 +1,6 @@
 """Between the use cases, the bus and the feeds: what was committed is handed to this node's devices and told to the others.
 
-Local devices are served at once, without waiting for the echo, which is then old. Nothing here waits or fails.
+Local devices are served at once; the echo is dropped unread. Nothing here waits or fails.
 """
 
 import asyncio

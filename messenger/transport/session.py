@@ -40,6 +40,10 @@ BAD = (InvalidJson, InvalidFrame, InvalidConversationId, InvalidMessageId)
 # So many frames may wait for their turn before nothing more is read, and so many messages be on their way to the database.
 MOST_WAITING = 32
 MOST_SENDING = 32
+# Of those that waited, so many are answered before others have their turn.
+MOST_AT_ONCE = 64
+# Mostly nobody waits, and no queue is made for that.
+_NOBODY: deque[str | None] = deque(maxlen=0)
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class Session:
         self._frames = Bucket(context.config.rate_frames)
         self._bad: deque[float] | None = None
         # Frames whose turn has not come; None for a binary one.
-        self._waiting: list[str | None] = []
+        self._waiting: deque[str | None] = _NOBODY
         # The frame behind messages that are still being sent.
         self._next: _Asked | None = None
         self._sending = 0
@@ -88,8 +92,10 @@ class Session:
         self._go_on()
 
     def ended(self) -> None:
-        self._waiting.clear()
-        if self._device is not None:
+        self._waiting = _NOBODY
+        self._next = None
+        # What is being done for it may still make it known somewhere: then it is forgotten behind that.
+        if self._device is not None and not self._is_busy:
             leave(self._context, self._device)
 
     def gone(self) -> None:
@@ -97,6 +103,8 @@ class Session:
         self._context.closes[self._wire.ending] += 1
 
     def _wait(self, text: str | None) -> None:
+        if self._waiting is _NOBODY:
+            self._waiting = deque()
         self._waiting.append(text)
         if len(self._waiting) == MOST_WAITING:
             self._wire.hold_back()
@@ -105,12 +113,14 @@ class Session:
     def _go_on(self) -> None:
         """Whatever need not wait. A device that does not read its answers waits too."""
         was_full = len(self._waiting) >= MOST_WAITING
-        while not self._is_busy and not self._wire.is_choked:
+        for _ in range(MOST_AT_ONCE):
+            if self._is_busy or self._wire.is_choked:
+                break
             asked, self._next = self._next, None
             if asked is None:
                 if not self._waiting or self._sending == MOST_SENDING:
                     break
-                asked = self._asked(self._waiting.pop(0))
+                asked = self._asked(self._waiting.popleft())
             if asked is None:
                 continue
             if asked.entry is SEND:
@@ -120,6 +130,10 @@ class Session:
                 break
             else:
                 self._start(asked)
+        else:
+            asyncio.get_running_loop().call_soon(self._go_on)  # others have their turn
+        if not self._waiting:
+            self._waiting = _NOBODY
         if was_full and len(self._waiting) < MOST_WAITING:
             self._wire.read_on()
 
@@ -177,6 +191,8 @@ class Session:
             self._refuse(asked.kind, asked.ref, error)
         finally:
             self._is_busy = False
+            if not self._wire.is_open:
+                leave(self._context, self._device)
         self._go_on()
 
     def _refuse(self, kind: str, ref: str | None, error: Exception) -> None:

@@ -7,6 +7,7 @@ idle connection would hold. No task and no timer a socket; writing never waits, 
 import asyncio
 from typing import Any, Protocol, Self
 
+import structlog
 from aiohttp import WSMessage, WSMsgType, web
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 from aiohttp.http_websocket import WebSocketError
@@ -15,8 +16,17 @@ from messenger.protocol import frames
 from messenger.transport.close import FRAME_TOO_LARGE, SLOW_CONSUMER, Close
 from messenger.transport.doorstep import Caller, Doorstep
 
+log = structlog.get_logger(__name__)
+
 # Given up where the other side has not answered a close frame within this time.
 FAREWELL_S = 5.0
+# So long a connection stays open on which nothing more can be understood.
+LINGER_S = 1.0
+# From so many unsent bytes on the event loops call a transport choked: their high-water mark.
+CHOKED_BYTES = 65536
+_NOTHING: list[bytes] = []
+# aiohttp runs without its extensions too, slowly.
+_IS_COMPILED = not hasattr(WebSocketDataQueue.__init__, "__code__")
 # Never sent: the other side was silent for too long, and nobody is there to read it (RFC 6455 §7.4.1).
 SILENT = Close(1006, "silent")
 # What the other side may say when it goes first; codes of its own are not told apart.
@@ -58,7 +68,10 @@ class Writes(list["Wire"]):
         wires = self[:]
         self.clear()
         for wire in wires:
-            wire.flush()
+            try:
+                wire.flush()
+            except Exception:  # the others are not to fall silent
+                log.exception("writing failed")
 
 
 class Wire(asyncio.Protocol):
@@ -66,12 +79,14 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_asked",
         "_doorstep",
         "_farewell",
         "_gone",
         "_listener",
         "_loop",
         "_max_queue_bytes",
+        "_more",
         "_pending",
         "_reader",
         "_transport",
@@ -92,9 +107,11 @@ class Wire(asyncio.Protocol):
         self._reader = WebSocketReader(_Frames(self), max_frame_bytes + 1, compress=False, decode_text=True)
         self._doorstep: Doorstep | None = None
         self._listener: Listener | None = None
-        self._pending: list[bytes] = []
-        # What may still be unsent of its own answers.
-        self._answering = 0
+        # What was pushed in this tick: mostly one frame, and no list is made for that.
+        self._pending: bytes | None = None
+        self._more: list[bytes] = _NOTHING
+        # What may still be unsent of its own answers; and what of them is pushed in this tick.
+        self._answering = self._asked = 0
         self._farewell: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] | None = None
         self.heard_at = self._loop.time()
@@ -117,8 +134,7 @@ class Wire(asyncio.Protocol):
         transport.set_protocol(wire)
         if isinstance(caller, Caller):
             wire._doorstep = caller.becomes(wire)
-        if caller._reading_paused:
-            transport.resume_reading()
+        transport.resume_reading()  # where much came behind the handshake, aiohttp has stopped
         # It lets go of all that it holds, and would close the connection that it still had.
         caller.transport = None
         caller.connection_lost(None)
@@ -139,33 +155,45 @@ class Wire(asyncio.Protocol):
 
     def push(self, frame: bytes) -> None:
         """Hand over one or more whole frames, to be written at the end of this tick. Never waits."""
-        if self.is_open:
-            if not self._pending:
-                if not self._writes:
-                    self._writes.begin()
-                self._writes.append(self)
-            self._pending.append(frame)
+        if not self.is_open:
+            return
+        if self._pending is None:
+            self._pending = frame
+            if not self._writes:
+                self._writes.begin()
+            self._writes.append(self)
+        elif self._more:
+            self._more.append(frame)
+        else:
+            self._more = [frame]
 
     def answer(self, frame: bytes) -> None:
         """The same for what the other side asked for. It is not counted against it: catching up would kill the device that
         catches up."""
         if self.is_open:
-            self._answering += len(frame)
+            self._asked += len(frame)
             self.push(frame)
 
     def flush(self) -> None:
         """Write what was pushed; whoever leaves too much unread is closed."""
-        pending, self._pending = self._pending, []
-        if not pending or self._transport.is_closing():
+        data, self._pending = self._pending, None
+        if data is None:
             return
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
-        unsent = self._transport.get_write_buffer_size() + len(data)
-        if self._answering:
-            self._answering = min(self._answering, unsent)
-        if unsent - self._answering > self._max_queue_bytes:
-            self.close(SLOW_CONSUMER)
-        else:
+        if self._more:
+            data += b"".join(self._more)
+            self._more = _NOTHING
+        # A socket that is not choked has less than that unsent: most of them are not even asked.
+        if self.is_choked or self._answering or self._asked or len(data) + CHOKED_BYTES > self._max_queue_bytes:
+            unsent = self._transport.get_write_buffer_size()
+            self._answering, self._asked = min(self._answering, unsent) + self._asked, 0
+            if unsent + len(data) - self._answering > self._max_queue_bytes:
+                if self.cause is None:  # else it is being closed for another reason
+                    self.close(SLOW_CONSUMER)
+                return
+        try:  # noqa: SIM105 - suppress would cost more than the rest of this
             self._transport.write(data)
+        except RuntimeError:  # it broke a moment ago, and we are about to be told
+            pass
 
     def hold_back(self) -> None:
         """Read no more for now."""
@@ -210,9 +238,9 @@ class Wire(asyncio.Protocol):
         if self._farewell is not None:
             self._farewell.cancel()
             self._farewell = None
-        self._end()
         if self._doorstep is not None:
             self._doorstep.device_went(self)
+        self._end()
         if self._gone is not None:
             self._gone.set_result(None)
         if self._listener is not None:
@@ -236,10 +264,14 @@ class Wire(asyncio.Protocol):
         elif self.is_open:
             self.cause = Close(code, "malformed")
             self._part(frames.close_frame(code, ""))
+        # The parser reads no more, not even a goodbye: what is on its way is left unread for a moment, or it would undo ours.
+        self._loop.call_later(LINGER_S, self._transport.close)
 
     def _part(self, goodbye: bytes) -> None:
         self.flush()
-        if self.is_open and not self._transport.is_closing():
+        if not self.is_open:
+            return  # closed as slow by that
+        if not self._transport.is_closing():
             self._transport.write(goodbye)
         # Without it a stalled peer holds descriptor and buffer for minutes.
         self._farewell = self._loop.call_later(FAREWELL_S, self._transport.abort)
@@ -249,7 +281,7 @@ class Wire(asyncio.Protocol):
     def _end(self) -> None:
         if self.is_open:
             self.is_open = False
-            self._pending.clear()
+            self._pending, self._more = None, _NOTHING
             if self._listener is not None:
                 self._listener.ended()
 
@@ -260,7 +292,10 @@ class _Frames(WebSocketDataQueue):
     __slots__ = ("_wire",)
 
     def __init__(self, wire: Wire) -> None:
+        """Without the base's, which makes a queue. What the parser looks at is 0 in the compiled one."""
         self._wire = wire
+        if not _IS_COMPILED:
+            self._size, self._limit, self._stalled_reader = 0, 0, None
 
     def feed_data(self, data: Any, size: int) -> None:
         self._wire._heard(data)

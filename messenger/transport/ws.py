@@ -44,11 +44,12 @@ async def open_socket(request: web.Request) -> web.StreamResponse:
     if not origins.is_allowed(request, here.config):
         raise Forbidden(origins.NOT_ALLOWED)
     upgrade = Upgrade(protocols=(frames.PROTOCOL,), compress=False)
-    if not upgrade.can_prepare(request).ok:
+    try:
+        await upgrade.prepare(request)
+    except web.HTTPBadRequest:  # no handshake, or none that we understand
         response = problem_of_status(HTTPStatus.UPGRADE_REQUIRED)
         response.headers[hdrs.UPGRADE] = "websocket"
         return response
-    await upgrade.prepare(request)
     wire, early = Wire.of(request, here.writes, here.config.max_frame_bytes, here.config.max_queue_bytes)
     here.open_sockets += 1
     session = Session(here, wire)
@@ -78,11 +79,14 @@ async def _open(request: web.Request, here: Context, wire: Wire, session: Sessio
     """Let a device in; why not, where it may not. Raises Unauthorized, Unavailable."""
     if here.is_draining:
         return close.DRAINING
-    if here.open_sockets > here.config.max_connections:
+    # Those too who hung up, and whose turn has not come: what is done for them is not over.
+    if max(here.open_sockets, here.entrance.waiting) > here.config.max_connections:
         return close.OVERLOADED
     shown = await here.authenticator.shown(request)
     # From here on the database is asked: a crowd takes turns.
     async with here.entrance.passed(object()):
+        if not wire.is_open:
+            return None
         identity = await here.authenticator.of_path(shown, request.match_info["user_id"])
         if not wire.is_open:
             return None  # it hung up while we asked who it is
