@@ -56,7 +56,12 @@ def peer() -> Iterator[tuple[str, str]]:
             process = subprocess.Popen(
                 ["node", "ws-server.js"],
                 cwd=HERE / "peers",
-                env={**os.environ, "MESSENGER_JWT_SECRET": secret, "PEER_DATABASE_URL": servers.admin_url},
+                env={
+                    **os.environ,
+                    "MESSENGER_JWT_SECRET": secret,
+                    "PEER_DATABASE_URL": servers.admin_url,
+                    "PEER_REDIS_URL": servers.redis_url,
+                },
                 stdout=subprocess.PIPE,
                 text=True,
             )

@@ -1,17 +1,22 @@
 /**
- * The server that people write instead: Node, `ws`, `pg`, one process. It speaks as much of messenger.v1 as the bench does.
+ * The server that people write instead: Node, `ws`, `pg`, `redis`. It speaks as much of messenger.v1 as the bench does.
  *
- * Every message is committed before anybody hears of it, and serialised once. There are no numbers, no order between commits, no
- * duplicates found, no row-level security, no second node, no presence and no catching up.
+ * Every message is committed before anybody hears of it, serialised once, and told to all nodes over Redis Pub/Sub. There are no
+ * numbers, no order between commits, no duplicates found, no row-level security, no presence and no catching up.
  */
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
 import pg from "pg";
+import { createClient } from "redis";
 import { WebSocketServer } from "ws";
 
 const secret = process.env.MESSENGER_JWT_SECRET;
 const pool = new pg.Pool({ connectionString: process.env.PEER_DATABASE_URL, max: 10 });
+const [, password, path] = process.env.PEER_REDIS_URL.match(/^unix:\/\/:(.*)@(.*)$/);
+const publisher = createClient({ socket: { path: decodeURIComponent(path) }, password, RESP: 2 });
+const subscriber = publisher.duplicate();
+await Promise.all([publisher.connect(), subscriber.connect()]);
 /** The sockets of each user, and the users of each conversation with somebody connected. */
 const sockets = new Map();
 const members = new Map();
@@ -57,14 +62,14 @@ server.on("upgrade", async (request, socket, head) => {
     text: "select conversation_id from peer_participants where user_id = $1",
     values: [user],
   });
+  const fresh = rows.map((row) => row.conversation_id).filter((id) => !members.has(id));
+  for (const id of fresh) members.set(id, new Set());
+  await Promise.all(fresh.map((id) => subscriber.subscribe(`conversation:${id}`, (told) => tell(id, told))));
   wss.handleUpgrade(request, socket, head, (device) => {
     if (!sockets.has(user)) sockets.set(user, new Set());
     sockets.get(user).add(device);
     const mine = new Set(rows.map((row) => row.conversation_id));
-    for (const id of mine) {
-      if (!members.has(id)) members.set(id, new Set());
-      members.get(id).add(user);
-    }
+    for (const id of mine) members.get(id).add(user);
     device.on("message", (data) => said(device, user, mine, data));
     device.on("close", () => left(device, user, mine));
     device.on("error", () => {});
@@ -76,7 +81,19 @@ function left(device, user, mine) {
   sockets.get(user)?.delete(device);
   if (sockets.get(user)?.size) return;
   sockets.delete(user);
-  for (const id of mine) members.get(id)?.delete(user);
+  for (const id of mine) {
+    members.get(id)?.delete(user);
+    if (members.get(id)?.size === 0) {
+      members.delete(id);
+      subscriber.unsubscribe(`conversation:${id}`);
+    }
+  }
+}
+
+function tell(id, told) {
+  for (const member of members.get(id) ?? []) {
+    for (const device of sockets.get(member) ?? []) device.send(told);
+  }
 }
 
 async function said(device, user, mine, data) {
@@ -96,10 +113,7 @@ async function said(device, user, mine, data) {
     values: [message.id, message.conversation_id, user, message.client_id, message.content],
   });
   device.send(JSON.stringify({ type: "message.sent", data: message }));
-  const told = JSON.stringify({ type: "message.new", data: message });
-  for (const member of members.get(message.conversation_id) ?? []) {
-    for (const other of sockets.get(member) ?? []) other.send(told);
-  }
+  publisher.publish(`conversation:${message.conversation_id}`, JSON.stringify({ type: "message.new", data: message }));
 }
 
 server.listen({ port: Number(process.env.PORT ?? 0), host: "127.0.0.1", backlog: 4096 }, () => {
