@@ -8,7 +8,10 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import pytest
 
+from messenger import lifecycle
+from messenger.store import lanes
 from tests.support.daemon import Daemon
 from tests.support.node import FREE, Cluster
 from tests.support.people import token
@@ -163,3 +166,29 @@ async def test_asked_twice_it_ends_as_well(cluster: Cluster) -> None:
     daemon.send(signal.SIGINT)
     assert await phone.closed() == (1012, "draining")
     assert await daemon.ended() == 0
+
+
+async def test_what_is_on_its_way_to_the_database_is_told_before_the_bus_goes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await cluster.node(**FREE), await cluster.node(**FREE, catch_up_s=3600)
+    tea = await one.client(ANN).group(BEN)
+    ann, ben = await one.phone(ANN), await two.phone(BEN)
+    begun, may = asyncio.Event(), asyncio.Event()
+    append = lanes._append
+
+    async def append_late(*args: Any, **options: Any) -> Any:
+        begun.set()
+        await may.wait()
+        return await append(*args, **options)
+
+    monkeypatch.setattr(lanes, "_append", append_late)
+    await ann.say("message.send", conversation_id=tea, content="my last words")
+    await begun.wait()
+    draining = asyncio.create_task(lifecycle.drain(one.server.app))
+    assert (await ann.closed())[0] == 1012
+    done, _ = await asyncio.wait([draining], timeout=0.3)
+    assert done == set()
+    may.set()
+    await draining
+    assert (await ben.hear("message.new"))["data"]["content"] == "my last words"
