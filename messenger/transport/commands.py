@@ -14,6 +14,7 @@ from messenger.fanout.watches import ASKED
 from messenger.protocol import commands, frames, quick, schemas
 from messenger.protocol.frames import Json
 from messenger.service.sync import Caught
+from messenger.store.lanes import Settle
 from messenger.transport.context import Context
 from messenger.transport.device import Device
 
@@ -60,10 +61,11 @@ async def type_(context: Context, device: Device, command: commands.Typing) -> N
     context.typing.note(device, device.user_id, command.conversation_id, is_typing=command.is_typing)
 
 
-async def send(context: Context, device: Device, command: commands.Send) -> Json:
+def send(context: Context, device: Device, command: commands.Send, told: Settle) -> None:
     """Send a message. With a `client_id` it may be sent again until it is answered, and is stored once."""
+    # The one that does not wait: `told` hears what became of it, and the session answers.
     context.message_rates.take(device.user_id)
-    return frames.sent(await context.messages.send(device.user_id, draft_of(command)))
+    context.messages.post(device.user_id, draft_of(command), told)
 
 
 async def edit(context: Context, device: Device, command: commands.Edit) -> Json:
@@ -200,7 +202,7 @@ class Entry:
     `quick` decodes what is plain, and nothing else. The use case's docstring is what /asyncapi.json says of it."""
 
     schema: Schema
-    use_case: Callable[[Context, Device, Any], Awaitable[Json | None]]
+    use_case: Callable[..., Awaitable[Json | None] | None]
     answer: str | None
     quick: Callable[[Mapping[str, Any]], Any] | None = None
 

@@ -25,7 +25,7 @@ from messenger.errors import (
 )
 from messenger.protocol import frames, schemas
 from messenger.transport import close
-from messenger.transport.commands import COMMANDS, SEND, Entry, draft_of
+from messenger.transport.commands import COMMANDS, SEND, Entry, send
 from messenger.transport.context import Context
 from messenger.transport.device import Device
 from messenger.transport.limits import Bucket
@@ -160,10 +160,7 @@ class Session:
     def _send(self, asked: _Asked) -> None:
         assert self._device is not None
         try:
-            self._context.message_rates.take(self._device.user_id)
-            self._context.messages.post(
-                self._device.user_id, draft_of(asked.command), partial(self._sent, asked.kind, asked.ref)
-            )
+            send(self._context, self._device, asked.command, partial(self._sent, asked.kind, asked.ref))
             self._sending += 1
         except Exception as error:
             self._refuse(asked.kind, asked.ref, error)
@@ -185,8 +182,8 @@ class Session:
     async def _run(self, asked: _Asked) -> None:
         assert self._device is not None
         try:
-            answer = await asked.entry.use_case(self._context, self._device, asked.command)
-            self._answer(asked.kind, asked.ref, answer)
+            doing = asked.entry.use_case(self._context, self._device, asked.command)
+            self._answer(asked.kind, asked.ref, None if doing is None else await doing)
         except Exception as error:
             self._refuse(asked.kind, asked.ref, error)
         finally:
