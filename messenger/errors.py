@@ -3,9 +3,9 @@
     MessengerError
     ├── InvalidJson, InvalidFrame, InvalidConversationId, InvalidMessageId      bad frames
     ├── ContentEmpty, ContentTooLong                                             bad content
-    ├── NotParticipant, MessageNotFound, UserNotFound                            not there, or not for you
+    ├── NotParticipant, MessageNotFound, UserNotFound, SessionNotFound           not there, or not for you
     ├── Forbidden, Unauthorized                                                  not allowed
-    ├── ClientIdConflict, Conflict                                               taken
+    ├── ClientIdConflict, Conflict, NicknameTaken                                taken
     ├── RateLimited                                                              later
     ├── UnknownType                                                              only told to a frame with a ref
     └── Unavailable                                                              fate unknown: send again
@@ -105,6 +105,18 @@ class UserNotFound(MessengerError):
     """User not found"""
 
     code = "user_not_found"
+
+
+class SessionNotFound(MessengerError):
+    """Session not found"""
+
+    code = "not_found"
+
+
+class NicknameTaken(MessengerError):
+    """Nickname is already taken"""
+
+    code = "nickname_taken"
 
 
 class Unauthorized(MessengerError):

@@ -32,11 +32,13 @@ create table messenger.conversation_departures (
     conversation_id uuid not null,
     user_id bigint not null,
     change bigint not null,
+    nickname_key text,
     constraint conversation_departures_pk PRIMARY KEY (conversation_id, user_id),
     constraint conversation_departures_conversation_fk FOREIGN KEY (conversation_id) REFERENCES messenger.conversations(id) ON DELETE CASCADE,
     constraint conversation_departures_user_fk FOREIGN KEY (user_id) REFERENCES messenger.users(id) ON DELETE RESTRICT
 );
 comment on table messenger.conversation_departures is 'The change by which somebody left last, so that he can be told of it afterwards.';
+comment on column messenger.conversation_departures.nickname_key is 'A nickname that stays taken: its guest left before his time was over.';
 alter table messenger.conversation_departures enable row level security;
 alter table messenger.conversation_departures force row level security;
 create policy owner_all on messenger.conversation_departures as permissive for all to OWNER
@@ -74,6 +76,8 @@ create table messenger.conversation_participants (
     joined_at timestamp with time zone not null default clock_timestamp(),
     joined_change bigint not null default 0,
     first_seq bigint not null default 1,
+    nickname_key text,
+    guest_until timestamp with time zone,
     constraint conversation_participants_pk PRIMARY KEY (conversation_id, user_id),
     constraint conversation_participants_conversation_fk FOREIGN KEY (conversation_id) REFERENCES messenger.conversations(id) ON DELETE CASCADE,
     constraint conversation_participants_user_fk FOREIGN KEY (user_id) REFERENCES messenger.users(id) ON DELETE RESTRICT,
@@ -81,6 +85,10 @@ create table messenger.conversation_participants (
 );
 comment on column messenger.conversation_participants.joined_change is 'The change that brought him in; 0 for who was there from the start.';
 comment on column messenger.conversation_participants.first_seq is 'The lowest seq he may see: 1, or that of his joining where history is joined.';
+comment on column messenger.conversation_participants.nickname_key is 'A guest''s nickname as it is compared: case-folded, NFC.';
+comment on column messenger.conversation_participants.guest_until is 'When a guest''s token ends, and he is cleared away.';
+CREATE INDEX conversation_participants_guests ON messenger.conversation_participants USING btree (guest_until) WHERE (guest_until IS NOT NULL);
+CREATE UNIQUE INDEX conversation_participants_nickname ON messenger.conversation_participants USING btree (conversation_id, nickname_key) WHERE (nickname_key IS NOT NULL);
 CREATE INDEX conversation_participants_user ON messenger.conversation_participants USING btree (user_id, conversation_id) INCLUDE (role, first_seq);
 CREATE TRIGGER count_participants AFTER INSERT OR DELETE ON messenger.conversation_participants FOR EACH ROW EXECUTE FUNCTION messenger.count_participants();
 alter table messenger.conversation_participants enable row level security;
@@ -105,7 +113,12 @@ create table messenger.conversations (
     created_at timestamp with time zone not null default now(),
     updated_at timestamp with time zone not null default now(),
     deleted_at timestamp with time zone,
+    join_code text,
+    closed_at timestamp with time zone,
+    open_room text,
     constraint conversations_direct_unique UNIQUE (direct_low, direct_high),
+    constraint conversations_join_code_unique UNIQUE (join_code),
+    constraint conversations_open_room_unique UNIQUE (open_room),
     constraint conversations_pk PRIMARY KEY (id),
     constraint conversations_created_by_fk FOREIGN KEY (created_by) REFERENCES messenger.users(id) ON DELETE RESTRICT,
     constraint conversations_direct_pair CHECK (
@@ -114,9 +127,15 @@ CASE type
     ELSE ((direct_low IS NULL) AND (direct_high IS NULL))
 END),
     constraint conversations_history CHECK ((history = ANY (ARRAY['all'::text, 'joined'::text]))),
+    constraint conversations_join_code_shape CHECK ((join_code ~ '^[A-Z0-9]{6,12}$'::text)),
+    constraint conversations_open_room_shape CHECK ((open_room ~ '^[A-Za-z0-9_-]{1,64}$'::text)),
+    constraint conversations_rooms_only CHECK (((type = 'room'::text) OR ((join_code IS NULL) AND (open_room IS NULL)))),
     constraint conversations_type CHECK ((type = ANY (ARRAY['direct'::text, 'group'::text, 'announcement'::text, 'room'::text])))
 );
 comment on table messenger.conversations is 'A deleted one stays as an empty shell, so that nodes that missed the deletion still learn of it.';
+comment on column messenger.conversations.join_code is 'By which guests find a live session.';
+comment on column messenger.conversations.closed_at is 'Since when it admits nobody and takes no messages.';
+comment on column messenger.conversations.open_room is 'The name of a room that needs no account; whoever is there speaks through its one participant.';
 alter table messenger.conversations enable row level security;
 alter table messenger.conversations force row level security;
 create policy owner_all on messenger.conversations as permissive for all to OWNER
@@ -162,10 +181,12 @@ create policy owner_all on messenger.deliveries as permissive for all to OWNER
 create table messenger.installation (
     singleton boolean not null default true,
     epoch text not null,
+    guest_key bytea not null default (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())),
     constraint installation_pk PRIMARY KEY (singleton),
     constraint installation_one_row CHECK (singleton)
 );
 comment on table messenger.installation is 'One row: the epoch names this database''s history; a restore gets a new one.';
+comment on column messenger.installation.guest_key is 'What guests'' tokens are signed with, whoever signs those of users.';
 alter table messenger.installation enable row level security;
 alter table messenger.installation force row level security;
 create policy owner_all on messenger.installation as permissive for all to OWNER
@@ -388,10 +409,14 @@ create table messenger.users (
     profile_version bigint not null default 0,
     profile_in xid8,
     touched xid8,
+    kind text not null default 'person'::text,
+    public_id uuid not null default gen_random_uuid(),
     constraint users_external_id_unique UNIQUE (external_id),
     constraint users_pk PRIMARY KEY (id),
+    constraint users_public_id_unique UNIQUE (public_id),
     constraint users_external_id_shape CHECK ((((length(external_id) >= 1) AND (length(external_id) <= 128)) AND (external_id ~ '[^0-9]'::text))),
-    constraint users_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint)))
+    constraint users_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
+    constraint users_kind CHECK ((kind = ANY (ARRAY['person'::text, 'guest'::text])))
 );
 comment on table messenger.users is 'A person, known by the integer id of the host application.';
 comment on column messenger.users.profile_issued_at is 'iat of the token that name and avatar_url are from, in seconds; the newest wins.';
@@ -401,6 +426,8 @@ comment on column messenger.users.avatar_is_set is 'The host application has set
 comment on column messenger.users.profile_version is 'How often name or avatar_url changed: nodes tell each version once.';
 comment on column messenger.users.profile_in is 'The transaction that changed them last: found by a poll as conversation_heads.touched is.';
 comment on column messenger.users.touched is 'The latest transaction that nodes have to hear of: profile, revocation, blocks, notification settings. As in conversation_heads.';
+comment on column messenger.users.kind is 'A guest is in one room and nowhere else: of a live session by a nickname, or the one in whose name an open room speaks.';
+comment on column messenger.users.public_id is 'What live sessions call a participant: it says nothing of the host application''s ids.';
 CREATE INDEX users_touched ON messenger.users USING btree (touched) WHERE (touched IS NOT NULL);
 alter table messenger.users enable row level security;
 alter table messenger.users force row level security;
@@ -413,12 +440,16 @@ create policy select_acquaintance on messenger.users as permissive for select to
   WHERE ((p.user_id = users.id) AND (p.conversation_id = ANY (ARRAY( SELECT messenger.my_conversation_ids() AS my_conversation_ids))))));
 create policy select_self on messenger.users as permissive for select to messenger_app
     using (id = messenger.current_user_id());
-grant select (id, external_id, name, avatar_url, last_seen_at, created_at) on messenger.users to messenger_app;
+grant select (id, external_id, name, avatar_url, last_seen_at, created_at, kind, public_id) on messenger.users to messenger_app;
 
 
 create function messenger.add_participants(p_conversation_id uuid, p_user_ids bigint[], p_role text, p_provision boolean)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.add_participants(uuid,bigint[],text,boolean) to messenger_app;
+
+create function messenger.answer_question(p_message_id uuid, OUT moved boolean, OUT message messenger.messages)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.answer_question(uuid) to messenger_app;
 
 create function messenger.append_drafts(p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[], p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[], p_notify boolean DEFAULT false)
     returns TABLE(item integer, outcome text, seq bigint, change bigint, created_at timestamp with time zone, mentions bigint[], stored messenger.messages) language plpgsql volatile;
@@ -439,9 +470,17 @@ create function messenger.arrive(p_user_id bigint, p_name text, p_avatar_url tex
     returns TABLE(tokens_not_before timestamp with time zone, profile_version bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.arrive(bigint,text,text,bigint,boolean) to messenger_app;
 
+create function messenger.attendee(p_conversation_id uuid, p_public_id uuid, p_user_id bigint)
+    returns TABLE(user_id bigint, public_id uuid, role text, nickname text) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.attendee(uuid,uuid,bigint) to messenger_app;
+
 create function messenger.audience(p_conversation_ids uuid[], p_message_ids uuid[], p_user_ids bigint[] DEFAULT NULL::bigint[])
     returns TABLE(message_id uuid, user_id bigint, mentioned boolean, push_enabled boolean, email_enabled boolean, seen_s double precision) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.audience(uuid[],uuid[],bigint[]) to messenger_app;
+
+create function messenger.audience_of_session(p_conversation_id uuid)
+    returns TABLE(user_id bigint, public_id uuid) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.audience_of_session(uuid) to messenger_app;
 
 create function messenger.block(p_user_id bigint, p_provision boolean)
     returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -451,6 +490,10 @@ create function messenger.catch_up(p_user_id bigint, p_conversation_ids uuid[], 
     returns TABLE(conversation_id uuid, last_change bigint, first_seq bigint, last_seq bigint, last_read_seq bigint, unread_count bigint, messages messenger.messages[]) language plpgsql volatile;
 grant execute on function messenger.catch_up(bigint,uuid[],bigint[],integer) to messenger_app;
 
+create function messenger.change_session(p_conversation_id uuid, p_set_title boolean, p_title text, p_set_closed boolean, p_closed boolean)
+    returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.change_session(uuid,boolean,text,boolean,boolean) to messenger_app;
+
 create function messenger.claim_deliveries(p_channel text, p_most integer, p_lease interval)
     returns TABLE(id uuid, conversation_id uuid, message_id uuid, user_ids bigint[], device_id uuid, attempts integer, created_at timestamp with time zone) language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.claim_deliveries(text,integer,interval) to messenger_app;
@@ -458,6 +501,10 @@ grant execute on function messenger.claim_deliveries(text,integer,interval) to m
 create function messenger.clear_deliveries()
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.clear_deliveries() to messenger_app;
+
+create function messenger.clear_open_room(p_conversation_id uuid, p_idle interval, p_most integer)
+    returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.clear_open_room(uuid,interval,integer) to messenger_app;
 
 create function messenger.conversation_of_message(p_message_id uuid)
     returns uuid language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -497,6 +544,10 @@ create function messenger.enter(p_user_id bigint, p_scope uuid[] DEFAULT NULL::u
     returns void language plpgsql volatile;
 grant execute on function messenger.enter(bigint,uuid[]) to messenger_app;
 
+create function messenger.enter_open_room(p_open_room text, p_make boolean, OUT conversation_id uuid, OUT user_id bigint)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.enter_open_room(text,boolean) to messenger_app;
+
 create function messenger.epoch()
     returns text language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.epoch() to messenger_app;
@@ -511,6 +562,10 @@ grant execute on function messenger.former_participants(uuid) to messenger_app;
 
 create function messenger.give_role(p_conversation_id uuid, p_user_id bigint, p_role text)
     returns messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.guest_key()
+    returns bytea language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.guest_key() to messenger_app;
 
 create function messenger.hand_out(p_message_ids uuid[], p_webhook boolean, p_told_ids uuid[], p_user_ids bigint[], p_pushes boolean[], p_later boolean[], p_pause interval)
     returns bigint language sql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -527,6 +582,21 @@ create function messenger.horizon()
     returns xid8 language sql volatile;
 grant execute on function messenger.horizon() to messenger_app;
 
+create function messenger.idle_guests(p_most integer)
+    returns TABLE(conversation_id uuid, user_id bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.idle_guests(integer) to messenger_app;
+
+create function messenger.idle_open_rooms(p_idle interval, p_most integer)
+    returns TABLE(conversation_id uuid, user_id bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.idle_open_rooms(interval,integer) to messenger_app;
+
+create function messenger.is_idle(p_head messenger.conversation_heads, p_idle interval)
+    returns boolean language sql stable;
+
+create function messenger.join_session(p_conversation_id uuid, p_nickname text, p_nickname_key text, p_lasts interval, OUT user_id bigint, OUT public_id uuid, OUT joined_at timestamp with time zone, OUT title text, OUT told messenger.messages)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.join_session(uuid,text,text,interval) to messenger_app;
+
 create function messenger.keep_tombstone()
     returns trigger language plpgsql volatile;
 
@@ -538,6 +608,9 @@ create function messenger.lock_mine(p_conversation_id uuid, OUT type text, OUT h
 
 create function messenger.lock_pair(p_one bigint, p_other bigint)
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.make_guest(p_name text, OUT user_id bigint, OUT public_id uuid)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.mark_read(p_user_id bigint, p_message_id uuid)
     returns TABLE(conversation_id uuid, message_id uuid, last_read_seq bigint, read_at timestamp with time zone, unread_count bigint, moved boolean, participant_count integer) language plpgsql volatile;
@@ -586,6 +659,14 @@ grant execute on function messenger.my_unread_count(uuid,bigint) to messenger_ap
 create function messenger.number_message()
     returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
+create function messenger.open_room_window(p_user_id bigint, p_conversation_id uuid, p_most integer)
+    returns SETOF messenger.messages language plpgsql stable;
+grant execute on function messenger.open_room_window(bigint,uuid,integer) to messenger_app;
+
+create function messenger.open_session(p_title text, p_join_code text)
+    returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.open_session(text,text) to messenger_app;
+
 create function messenger.people_of(p_conversation_id uuid, p_most integer)
     returns jsonb language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.people_of(uuid,integer) to messenger_app;
@@ -629,6 +710,9 @@ create function messenger.record_last_seen(p_user_id bigint, p_at timestamp with
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.record_last_seen(bigint,timestamp with time zone) to messenger_app;
 
+create function messenger.refuse_guests(p_user_ids bigint[])
+    returns void language plpgsql stable security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.register_push_device(p_endpoint text, p_p256dh text, p_auth text, p_name text)
     returns TABLE(id uuid, endpoint text, name text, created_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.register_push_device(text,text,text,text) to messenger_app;
@@ -644,6 +728,18 @@ grant execute on function messenger.revoke_tokens(bigint) to messenger_app;
 create function messenger.revoked_since(p_since xid8)
     returns TABLE(user_id bigint, tokens_not_before timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.revoked_since(xid8) to messenger_app;
+
+create function messenger.session_history(p_conversation_id uuid, p_most integer)
+    returns TABLE(id uuid, nickname text, content text, message_type text, created_at timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.session_history(uuid,integer) to messenger_app;
+
+create function messenger.session_named(p_named text)
+    returns TABLE(conversation_id uuid, join_code text, is_closed boolean) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.session_named(text) to messenger_app;
+
+create function messenger.session_people(p_conversation_id uuid)
+    returns TABLE(user_id bigint, public_id uuid, nickname text, is_host boolean, is_in boolean, last_seen_at timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.session_people(uuid) to messenger_app;
 
 create function messenger.set_role(p_conversation_id uuid, p_user_id bigint, p_role text)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;

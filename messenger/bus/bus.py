@@ -16,6 +16,7 @@ from messenger.bus.breaker import Breaker
 from messenger.bus.channels import Channels
 from messenger.bus.presence import Presence
 from messenger.bus.publisher import Publisher
+from messenger.bus.states import States
 from messenger.bus.subscriber import Subscriber
 from messenger.domain.ids import UserId
 from messenger.metrics import Histogram
@@ -130,6 +131,9 @@ class Bus:
             on_leaving=on_leaving,
             on_forgotten=on_forgotten,
         )
+
+    def states(self, *, lasts_s: int) -> States:
+        return States(self._client, self._breaker, self.channels, lasts_s=lasts_s)
 
     async def tell_figures_forever(self, figures: Callable[[], Mapping[str, int]]) -> None:
         """Let the cluster know what this node counts."""

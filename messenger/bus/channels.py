@@ -46,6 +46,10 @@ class Channels:
     def conversation(self, conversation_id: ConversationId) -> str:
         return f"{self._prefix}conversation:{conversation_id}"
 
+    def state(self, conversation_id: ConversationId) -> str:
+        """Key: what a live session's presenter shows."""
+        return f"{self._prefix}session:{conversation_id}:state"
+
     def node(self, node_id: str) -> str:
         """The node's own: its watchdog listens there to itself."""
         return f"{self._prefix}node:{node_id}"

@@ -19,7 +19,8 @@ LARGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One conversation as one participant sees it: `first_seq` and `my_role` are his."""
+    """One conversation as one participant sees it: `first_seq` and `my_role` are his. A live session has a `join_code`, and is
+    closed since `closed_at`."""
 
     id: ConversationId
     type: ConversationType
@@ -35,6 +36,8 @@ class Conversation:
     first_seq: int
     my_role: Role
     joined_change: int
+    join_code: str | None = None
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ UserId = NewType("UserId", int)
 ConversationId = NewType("ConversationId", UUID)
 MessageId = NewType("MessageId", UUID)
 
+# No user's id: an event that leaves nobody out.
+NOBODY = UserId(0)
 # What a JavaScript number still holds exactly.
 MAX_USER_ID = 2**53 - 1
 

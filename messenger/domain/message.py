@@ -8,6 +8,9 @@ from typing import Any
 from messenger.domain.ids import ConversationId, MessageId, UserId
 
 SYSTEM = "system"
+QUESTION = "question"
+# What of a question's metadata is the host's to say, once he has answered it.
+ANSWERED = frozenset({"answered_by", "answered_at"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,17 @@ Local devices are served at once; the echo is dropped unread. Nothing here waits
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import monotonic
+from typing import Any
 
 import structlog
 
 from messenger.bus.bus import Bus
 from messenger.bus.channels import OfConversation, OfPresence, OfProfiles, OfUser
 from messenger.domain.conversation import Conversation, NotificationSettings, Receipt
-from messenger.domain.ids import ConversationId, UserId
+from messenger.domain.ids import NOBODY, ConversationId, UserId
 from messenger.domain.message import Message, Reaction
 from messenger.fanout.acquaintance import Acquaintance
 from messenger.fanout.attendance import Attendance
@@ -84,6 +85,10 @@ class Relay:
     def typing(self, conversation_id: ConversationId, user_id: UserId, *, is_typing: bool) -> None:
         told = frames.typing(conversation_id, user_id, is_typing=is_typing)
         self._signal(conversation_id, envelope.Signal(user_id, frames.encode(told), is_shy=True))
+
+    def signal(self, conversation_id: ConversationId, told: Mapping[str, Any]) -> None:
+        """An ephemeral event, for everybody who hears a conversation's."""
+        self._signal(conversation_id, envelope.Signal(NOBODY, frames.encode(told)))
 
     def read(self, receipt: Receipt, *, to_others: bool) -> None:
         """The reader's own devices learn what is left; the others, where they subscribed, how far he is."""

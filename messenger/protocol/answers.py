@@ -93,7 +93,9 @@ class Message(Answer):
 
 
 class Conversation(Answer):
-    """A conversation as everybody sees it."""
+    """A conversation as everybody sees it. `join_code` and `status` are a live session's."""
+
+    sometimes = frozenset({"join_code", "status"})
 
     id = Id()
     type = OneOf("direct", "group", "announcement", "room")
@@ -107,6 +109,8 @@ class Conversation(Answer):
     last_change = Whole()
     history = OneOf("all", "joined")
     participant_count = Whole()
+    join_code = Text(shortest=6, longest=12)
+    status = OneOf("active", "closed")
 
 
 class OwnConversation(Conversation):
@@ -288,6 +292,57 @@ class UserIds(Answer):
     """Users by their ids alone."""
 
     user_ids = fields.List(UserId())
+
+
+class SessionParticipant(Answer):
+    """Somebody in a live session, as its participants see him."""
+
+    id = Id()
+    nickname = Text(shortest=2, longest=200)
+    joined_at = Moment()
+    is_online = Truth()
+
+
+class Session(Answer):
+    """A live session."""
+
+    id = Id()
+    title = Text(longest=200)
+    session_code = Text(shortest=6, longest=12)
+    status = OneOf("active", "closed")
+
+
+class OpenedSession(Session):
+    """A live session, and its host as a participant."""
+
+    participant = fields.Nested(SessionParticipant)
+
+
+class JoinedSession(Answer):
+    """A session as a newcomer is told of it."""
+
+    id = Id()
+    title = Text(longest=200)
+    session_code = Text(shortest=6, longest=12)
+
+
+class Joined(Answer):
+    """A guest is in a live session. The token opens this one and nothing else."""
+
+    participant = fields.Nested(SessionParticipant)
+    session = fields.Nested(JoinedSession)
+    message = Text()
+    token = Text()
+
+
+class SessionStatus(Answer):
+    """Who is in a live session beside its hosts."""
+
+    session_code = Text(shortest=6, longest=12)
+    status = OneOf("active", "closed")
+    online_participants = fields.List(Id())
+    online_count = Whole()
+    total_participants = Whole()
 
 
 class PushKey(Answer):

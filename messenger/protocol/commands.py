@@ -6,6 +6,7 @@ from typing import Any
 
 from messenger.domain.conversation import ConversationType, History, Role
 from messenger.domain.ids import ConversationId, MessageId, UserId
+from messenger.domain.session import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +118,22 @@ class PutUser:
     """What the host application sets of a user: `name`, `avatar_url`, `external_id`; what is absent stays as it is."""
 
     changes: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    title: str
+    session_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSession:
+    """None leaves as it is."""
+
+    title: str | None
+    status: Status | None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSession:
+    nickname: str

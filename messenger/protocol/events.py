@@ -30,7 +30,7 @@ from messenger.protocol.answers import (
     nullable,
     role,
 )
-from messenger.protocol.fields import Id, Moment, Text, Truth, UserId, Whole
+from messenger.protocol.fields import Free, Id, Moment, Text, Truth, UserId, Whole
 from messenger.protocol.frames import PROTOCOL
 from messenger.protocol.glossary import LATER
 from messenger.protocol.shapes import example_of
@@ -254,6 +254,38 @@ class ReactionRemoved(ReactionChanged):
     example: ClassVar[Mapping[str, Any]] = {"reactions": {"👍": 1}, "data": MESSAGE | {"reactions": {"👍": 1}}}
 
 
+class QuestionAnswered(Durable):
+    """The host of a live session has answered a question: `answered_by` and `answered_at` stand in its metadata."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "data": MESSAGE | {"message_type": "question", "metadata": {"answered_by": 1, "answered_at": LATER}}
+    }
+
+    message_id = Id()
+
+
+class SessionState(Answer):
+    """The presenter of a live session shows something else. Only to those who subscribed."""
+
+    conversation_id = Id()
+    state = Free()
+
+
+class SessionParticipant(Answer):
+    """Somebody in a live session says that he is there. Only to those who subscribed."""
+
+    conversation_id = Id()
+    user_id = UserId()
+    timestamp = Moment()
+
+
+class SessionStirred(Answer):
+    """Somebody came into a live session by Socket.IO, or went. Only to those who subscribed."""
+
+    conversation_id = Id()
+    timestamp = Moment()
+
+
 class AuthRefreshed(Answer):
     """The new token counts."""
 
@@ -331,6 +363,10 @@ EVENTS: Mapping[str, Schema] = {
     "participant.added": ParticipantAdded(),
     "participant.removed": ParticipantRemoved(),
     "participant.updated": ParticipantUpdated(),
+    "question.answered": QuestionAnswered(),
+    "session.state": SessionState(),
+    "session.participant": SessionParticipant(),
+    "session.stirred": SessionStirred(),
     "notification": Notification(),
     "notifications.updated": NotificationsUpdated(),
     "history": Messages(),

@@ -1,7 +1,7 @@
 """What the daemon says: domain values as messenger.v1 JSON (protocol.md §4 and §6), and the WebSocket frame around it."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +53,21 @@ def text_frame(payload: bytes) -> bytes:
     return _frame(_TEXT, payload)
 
 
+def texts_of(data: bytes) -> Iterator[bytes]:
+    """What stands in our own text frames, one behind the other."""
+    at = 0
+    while at < len(data):
+        first, size = data[at], data[at + 1]
+        at += 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(data[at : at + width])
+            at += width
+        if first == _TEXT:
+            yield data[at : at + size]
+        at += size
+
+
 def ping_frame() -> bytes:
     return _frame(_PING, b"")
 
@@ -101,8 +116,9 @@ def message(value: Message) -> Json:
 
 
 def conversation(value: Conversation) -> Json:
-    """As everybody may see it: `first_seq` is that of whoever was there from the start, and there is no `my_role`."""
-    return {
+    """As everybody may see it: `first_seq` is that of whoever was there from the start, and there is no `my_role`. A live
+    session has a code and a status too."""
+    told = {
         "id": value.id,
         "type": value.type,
         "title": value.title,
@@ -116,6 +132,9 @@ def conversation(value: Conversation) -> Json:
         "history": value.history,
         "participant_count": value.participant_count,
     }
+    if value.join_code is not None:
+        told |= {"join_code": value.join_code, "status": "active" if value.closed_at is None else "closed"}
+    return told
 
 
 def own_conversation(value: Conversation) -> Json:
@@ -218,7 +237,7 @@ def change(
             "emoji": reaction.emoji,
             "reactions": value.reactions,
         }
-    elif event == "message.edited":
+    elif event in ("message.edited", "question.answered"):
         told["message_id"] = value.id
     elif event == "message.deleted":
         told |= {"message_id": value.id, "deleted_by": value.deleted_by, "deleted_at": value.deleted_at}
@@ -303,6 +322,18 @@ def typing(conversation_id: ConversationId, user_id: UserId, *, is_typing: bool)
         "is_typing": is_typing,
         "timestamp": now(),
     }
+
+
+def session_state(conversation_id: ConversationId, state: Mapping[str, Any]) -> Json:
+    return {"type": "session.state", "conversation_id": conversation_id, "state": state}
+
+
+def session_participant(conversation_id: ConversationId, user_id: UserId) -> Json:
+    return {"type": "session.participant", "conversation_id": conversation_id, "user_id": user_id, "timestamp": now()}
+
+
+def session_stirred(conversation_id: ConversationId) -> Json:
+    return {"type": "session.stirred", "conversation_id": conversation_id, "timestamp": now()}
 
 
 def presence(user_id: UserId, *, online: bool, at: datetime) -> Json:

@@ -19,6 +19,7 @@ CONVERSATION_ID = "01890b3c-7d5e-7a41-9f3c-2b6d1c0a5e11"
 MESSAGE_ID = "01890b3c-9a10-7c52-8d4e-6f1b2a3c4d22"
 EARLIER_MESSAGE_ID = "01890b3c-8b00-7b00-8a00-1a2b3c4d5e00"
 PUSH_DEVICE_ID = "3f1c9a52-6f0e-4b7d-9a55-0d3f2b8c7e61"
+PUBLIC_ID = "6a1f4b0e-0f5c-4c57-9a3e-5d1b7f2c8e94"
 CLIENT_ID = "f3b0c7a2d9e84c55"
 CURSOR = "MTc3MzQ4MDQxMzU4OTc5MzowMTg5MGIzYy03ZDVlLTdhNDEtOWYzYy0yYjZkMWMwYTVlMTE="
 AT = "2026-03-14T09:26:53.589793Z"
@@ -108,6 +109,38 @@ WORDS: dict[str, Word] = {
     "data": Word("The whole message as it is now: apply it by `id`."),
     "receipts": Word("One entry for each reader, without the sender."),
     "read_at": Word("When it was read.", LATER),
+    "join_code": Word("By which guests come into a live session.", "K7PMWXQ4"),
+    "Conversation.status": Word("Of a live session: `active` or `closed`.", "active"),
+    "OwnConversation.status": Word("Of a live session: `active` or `closed`.", "active"),
+    "Session.status": Word("`active`, or `closed`: it admits nobody and takes no messages.", "active"),
+    "OpenedSession.status": Word("`active`, or `closed`: it admits nobody and takes no messages.", "active"),
+    "SessionStatus.status": Word("`active`, or `closed`: it admits nobody and takes no messages.", "active"),
+    "ChangeSession.status": Word("`active`, or `closed`: it admits nobody and takes no messages.", "active"),
+    "Overview.status": Word("Of a live session: `active` or `closed`.", "active"),
+    "state": Word("What the presenter shows: an object of your own, up to 16 KiB, kept for an hour.", {"slide": 3}),
+    # Live sessions and open rooms.
+    "session_code": Word("By which guests come into a live session; in a path in any case.", "K7PMWXQ4"),
+    "OpenSession.session_code": Word(
+        "6 to 12 of A-Z and 0-9; where it is absent one is made, without look-alikes.", "K7PMWXQ4"
+    ),
+    "participant_id": Word("A participant, by the id that joining gave; `me` for a user with a token.", PUBLIC_ID),
+    "room_id": Word("The room's name: 1 to 64 of A-Za-z0-9_-.", "lobby"),
+    "nickname": Word("What the others read: 2 to 20 letters, digits and spaces of any script.", "Zoë"),
+    "joined_at": Word("When he came in first.", AT),
+    "is_online": Word("Whether he has a connection, to any node.", True),
+    "participant": Word("Whoever asks, as the others see him."),
+    "session": Word("The session."),
+    "SessionParticipant.id": Word("What the session calls him by.", PUBLIC_ID),
+    "Session.id": Word("Its id.", CONVERSATION_ID),
+    "OpenedSession.id": Word("Its id.", CONVERSATION_ID),
+    "JoinedSession.id": Word("Its id.", CONVERSATION_ID),
+    "Joined.message": Word("For people.", "Welcome, Zoë"),
+    "Joined.token": Word(
+        "Opens this session for a day, and nothing else.", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+    ),
+    "online_participants": Word("Who of them has a connection, by the ids of participants.", [PUBLIC_ID]),
+    "online_count": Word("How many that are.", 1),
+    "total_participants": Word("How many there are, hosts aside.", 1),
     # Notifications.
     "notification": Word("What the user wants to be told of here."),
     "level": Word("`all`, `mentions` or `none`.", "mentions"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import orjson
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
 
 from messenger.domain import conversation
 from messenger.domain.notification import Subscription
@@ -22,7 +22,19 @@ from messenger.errors import (
     MessengerError,
 )
 from messenger.protocol import commands
-from messenger.protocol.fields import UNSTORABLE, Content, Cursors, Free, Id, Moment, Text, Truth, UserIds, Whole
+from messenger.protocol.fields import (
+    UNSTORABLE,
+    Content,
+    Cursors,
+    Free,
+    Id,
+    Moment,
+    Text,
+    Truth,
+    UserIds,
+    Whole,
+    check_tree,
+)
 
 MAX_REF_CHARS = 64
 # Neither javascript: nor data: ever reaches a reader's browser.
@@ -243,6 +255,53 @@ class PutUser(Command):
         return self.makes(data)
 
 
+class OpenSession(Command):
+    makes = commands.OpenSession
+    title = Text(required=True, shortest=1, longest=200)
+    session_code = Text(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"[A-Z0-9]{6,12}\Z", error="must be 6 to 12 of A-Z and 0-9"),
+    )
+
+
+class ChangeSession(Command):
+    makes = commands.ChangeSession
+    title = Text(load_default=None, shortest=1, longest=200)
+    status = Text(load_default=None, validate=validate.OneOf(("active", "closed"), error="must be active or closed"))
+    # Said by `make`, and in the documents.
+    requires_also: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["title"]}, {"required": ["status"]}]}
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        if data["title"] is None and data["status"] is None:
+            raise ValidationError("must be given, or status", "title")
+        return self.makes(**data)
+
+
+class JoinSession(Command):
+    makes = commands.JoinSession
+    # How long it is, is judged once it is trimmed.
+    nickname = Text(required=True)
+
+
+class State(Command):
+    """Any object."""
+
+    makes = dict
+
+    class Meta:
+        unknown = INCLUDE
+
+    @pre_load
+    def check(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        try:
+            check_tree(data)
+        except ValidationError as error:
+            raise ValidationError(error.messages, "state") from None
+        return data
+
+
 class PushKeys(Schema):
     """What content for a browser is encrypted with (RFC 8291)."""
 
@@ -270,14 +329,15 @@ def parse(data: str | bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        value = _parse_leniently(data)
+        value = value_of(data)
     if not isinstance(value, dict):
         raise InvalidFrame("A frame must be a JSON object")
     return value
 
 
-def _parse_leniently(data: str | bytes) -> Any:
-    # orjson takes no lone surrogates; the contract names the field that holds one, so the schema has to see it.
+def value_of(data: str | bytes) -> Any:
+    """A JSON value, with lone surrogates too, which orjson takes not: the contract names the field that holds one, so the schema
+    has to see it. Raises InvalidJson."""
     try:
         if isinstance(data, bytes):
             data = data.decode()  # json itself would guess at UTF-16 and UTF-32

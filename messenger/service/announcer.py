@@ -1,8 +1,8 @@
 """What use cases need of fan-out. They announce after the commit, never before: announcing earlier makes ghosts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from messenger.domain.conversation import Conversation, NotificationSettings, Receipt, Role
 from messenger.domain.ids import ConversationId, UserId
@@ -27,6 +27,9 @@ class Announcer(Protocol):
     def deleted(self, conversation_id: ConversationId) -> None: ...
 
     def typing(self, conversation_id: ConversationId, user_id: UserId, *, is_typing: bool) -> None: ...
+
+    def signal(self, conversation_id: ConversationId, told: Mapping[str, Any]) -> None:
+        """An ephemeral event, for everybody who hears a conversation's."""
 
     def read(self, receipt: Receipt, *, to_others: bool) -> None: ...
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from messenger.domain.conversation import LARGE, Reader, Receipt
 from messenger.domain.ids import ConversationId, MessageId, UserId
-from messenger.domain.message import SYSTEM, Draft, Message, Reaction, Sent
+from messenger.domain.message import ANSWERED, QUESTION, SYSTEM, Draft, Message, Reaction, Sent
 from messenger.errors import ContentEmpty, ContentTooLong, Forbidden, MessengerError
 from messenger.protocol import frames
 from messenger.service.announcer import Announcer
@@ -30,6 +30,8 @@ class Messages:
         self._check(draft.content)
         if draft.message_type == SYSTEM:
             raise Forbidden("Only the daemon writes system messages")
+        if draft.message_type == QUESTION and draft.metadata and not ANSWERED.isdisjoint(draft.metadata):
+            raise Forbidden("Only the host can mark a question answered")
         self._lanes.append(actor, draft, partial(self._posted, told))
 
     def _posted(self, told: Settle, outcome: Sent | MessengerError) -> None:

@@ -329,6 +329,9 @@ class _Lane:
         if row is not None and row["type"] == "direct":  # nobody observes there: a block stood between the two
             item.end(Forbidden("You cannot write to this user"))
             return
+        if row is not None and row["closed_at"] is not None:
+            item.end(Forbidden("This session is closed"))
+            return
         announcement = row is not None and row["type"] == "announcement" and row["role"] == "member"
         item.end(Forbidden("Only admins can post here" if announcement else "Observers cannot post here"))
 

@@ -71,6 +71,8 @@ def conversation_of(row: Row) -> Conversation:
         first_seq=row["first_seq"],
         my_role=row["role"],
         joined_change=row["joined_change"],
+        join_code=row["join_code"],
+        closed_at=row["closed_at"],
     )
 
 

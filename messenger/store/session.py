@@ -20,7 +20,9 @@ from messenger.errors import (
     Forbidden,
     MessageNotFound,
     MessengerError,
+    NicknameTaken,
     NotParticipant,
+    SessionNotFound,
     Unavailable,
     UserNotFound,
 )
@@ -50,7 +52,8 @@ SERVER_SETTINGS = {
 }
 # What messenger.fail() says, as the error that a client is told.
 FAILURES: dict[str, type[MessengerError]] = {
-    error.code: error for error in (NotParticipant, MessageNotFound, Forbidden, UserNotFound, Conflict)
+    error.code: error
+    for error in (NotParticipant, MessageNotFound, Forbidden, UserNotFound, Conflict, SessionNotFound, NicknameTaken)
 }
 # The transaction lost a race and may run again: deadlock, serialisation, a migration that changed what a statement returns.
 RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InvalidCachedStatementError)

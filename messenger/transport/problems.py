@@ -17,6 +17,8 @@ STATUS: Mapping[str, int] = {
     "not_participant": 404,
     "message_not_found": 404,
     "user_not_found": 404,
+    "not_found": 404,
+    "nickname_taken": 400,
     "forbidden": 403,
     "unauthorized": 401,
     "content_empty": 422,

@@ -41,7 +41,7 @@ begin
         new.seq := old.seq;
     end if;
     select p.role, p.role = 'admin' or (p.role = 'member' and c.type <> 'announcement' and new.sender_id = me) as write,
-        c.type = 'direct' and messenger.are_apart(c.direct_low, c.direct_high) as apart
+        c.type = 'direct' and messenger.are_apart(c.direct_low, c.direct_high) as apart, c.closed_at is not null as closed
     into may
     from messenger.conversation_participants p
     join messenger.conversations c on c.id = p.conversation_id
@@ -52,6 +52,8 @@ begin
         perform messenger.fail('forbidden', 'Observers cannot react');
     elsif new.message_type <> 'system' and not is_reaction and not may.write then
         perform messenger.fail('forbidden');
+    elsif may.closed and is_new and new.message_type <> 'system' then
+        perform messenger.fail('forbidden', 'This session is closed');
     elsif may.apart and new.message_type <> 'system' and new.deleted_at is null then
         perform messenger.fail('forbidden', 'You cannot write to this user');
     end if;

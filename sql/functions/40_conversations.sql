@@ -39,6 +39,17 @@ begin
 end
 $$;
 
+-- A guest is in his one room: for all others he does not exist. Raises user_not_found. Not granted.
+create or replace function messenger.refuse_guests(p_user_ids bigint[]) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from messenger.users u where u.id = any (p_user_ids) and u.kind = 'guest') then
+        perform messenger.fail('user_not_found');
+    end if;
+end
+$$;
+
 -- Write a system entry into the log, in my name. Not granted.
 create or replace function messenger.tell(p_conversation_id uuid, p_content text, p_metadata jsonb)
 returns messenger.messages
@@ -87,7 +98,11 @@ begin
         jsonb_build_object(
             'event', 'participant.added', 'user_id', p_user_id, 'name', messenger.display_name(p_user_id),
             'role', p_role, 'by', me
-        )
+        ) || coalesce((
+            -- Who hears of him in a live session's words calls him so.
+            select jsonb_build_object('participant_id', u.public_id) from messenger.users u, messenger.conversations c
+            where u.id = p_user_id and c.id = p_conversation_id and c.join_code is not null
+        ), '{}')
     );
     update messenger.conversation_participants p set joined_change = told.change
     where p.conversation_id = p_conversation_id and p.user_id = p_user_id;
@@ -115,6 +130,7 @@ begin
     if p_type = 'direct' and cardinality(others) <> 1 then
         perform messenger.fail('forbidden', 'A direct conversation has two participants');
     end if;
+    perform messenger.refuse_guests(others);
     perform messenger.provision_users(others, p_provision);
     if p_type = 'direct' then
         perform messenger.lock_pair(me, others[1]);
@@ -173,6 +189,7 @@ begin
     elsif mine.my_role <> 'admin' then
         perform messenger.fail('forbidden', 'Only admins can add participants');
     end if;
+    perform messenger.refuse_guests(p_user_ids);
     perform messenger.provision_users(p_user_ids, p_provision);
     for newcomer in
         select distinct id from unnest(p_user_ids) as id
@@ -285,10 +302,13 @@ begin
             'role', gone, 'by', me
         )
     );
-    delete from messenger.conversation_participants p
-    where p.conversation_id = p_conversation_id and p.user_id = p_user_id;
-    insert into messenger.conversation_departures as d (conversation_id, user_id, change)
-    values (p_conversation_id, p_user_id, told.change)
+    with gone as (
+        delete from messenger.conversation_participants p
+        where p.conversation_id = p_conversation_id and p.user_id = p_user_id
+        returning case when p.guest_until > clock_timestamp() then p.nickname_key end as nickname_key
+    )
+    insert into messenger.conversation_departures as d (conversation_id, user_id, change, nickname_key)
+    select p_conversation_id, p_user_id, told.change, g.nickname_key from gone g
     on conflict on constraint conversation_departures_pk do update set change = excluded.change;
     return next told;
 end
@@ -359,7 +379,8 @@ begin
         delete from messenger.conversation_participants p where p.conversation_id = p_conversation_id returning p.user_id;
     delete from messenger.messages m where m.conversation_id = p_conversation_id;
     delete from messenger.conversation_departures d where d.conversation_id = p_conversation_id;
-    update messenger.conversations c set title = null, metadata = '{}', deleted_at = clock_timestamp()
+    update messenger.conversations c
+    set title = null, metadata = '{}', join_code = null, open_room = null, deleted_at = clock_timestamp()
     where c.id = p_conversation_id;
     update messenger.conversation_heads h set touched = pg_current_xact_id() where h.conversation_id = p_conversation_id;
 end

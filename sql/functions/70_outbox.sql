@@ -38,6 +38,7 @@ as $$
     left join messenger.notification_settings n on n.conversation_id = p.conversation_id and n.user_id = p.user_id
     left join messenger.read_receipts r on r.conversation_id = p.conversation_id and r.user_id = p.user_id
     where m.deleted_at is null and m.message_type <> 'system' and m.created_at > clock_timestamp() - interval '1 day'
+        and u.kind = 'person'  -- of guests the host application knows nothing
         and (p_user_ids is null or p.user_id = any (p_user_ids))
         and p.user_id <> m.sender_id and m.seq >= p.first_seq and coalesce(r.last_read_seq, 0) < m.seq
         and (n.level is null or n.level = 'all' or (n.level = 'mentions' and p.user_id = any (m.mentions)))

@@ -31,5 +31,12 @@ grant execute on function
     messenger.preferences_of(bigint), messenger.conversations_of(bigint),
     messenger.record_last_seen(bigint, timestamptz),
     messenger.profiles(bigint[]), messenger.put_user(bigint, text, text[], text, text, text),
-    messenger.block(bigint, boolean)
+    messenger.block(bigint, boolean),
+    messenger.session_named(text), messenger.attendee(uuid, uuid, bigint), messenger.audience_of_session(uuid),
+    messenger.open_session(text, text), messenger.change_session(uuid, boolean, text, boolean, boolean),
+    messenger.join_session(uuid, text, text, interval), messenger.session_people(uuid),
+    messenger.session_history(uuid, integer),
+    messenger.answer_question(uuid), messenger.guest_key(), messenger.idle_guests(integer),
+    messenger.enter_open_room(text, boolean), messenger.open_room_window(bigint, uuid, integer),
+    messenger.idle_open_rooms(interval, integer), messenger.clear_open_room(uuid, interval, integer)
 to messenger_app;

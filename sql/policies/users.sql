@@ -12,4 +12,4 @@ create policy select_acquaintance on messenger.users for select to messenger_app
     ));
 
 -- When tokens begin to count is nobody's business but the daemon's, which asks messenger.arrive.
-grant select (id, external_id, name, avatar_url, last_seen_at, created_at) on messenger.users to messenger_app;
+grant select (id, external_id, name, avatar_url, last_seen_at, created_at, kind, public_id) on messenger.users to messenger_app;

@@ -10,15 +10,20 @@ from tests.support.scene import ANN, BEN, DENIED, Scene, refusal
 # What the daemon calls. A new one is added here by somebody who has thought of what a stranger could learn from it.
 EXECUTABLE = """
     add_participants(uuid,bigint[],text,boolean)
+    answer_question(uuid)
     append_drafts(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean)
     append_messages(bigint[],uuid[],uuid[],text[],bytea[],text[],text[],uuid[],jsonb,jsonb[],jsonb[],boolean)
     applied_migrations()
     arrive(bigint,text,text,bigint,boolean)
+    attendee(uuid,uuid,bigint)
     audience(uuid[],uuid[],bigint[])
+    audience_of_session(uuid)
     block(bigint,boolean)
     catch_up(bigint,uuid[],bigint[],integer)
+    change_session(uuid,boolean,text,boolean,boolean)
     claim_deliveries(text,integer,interval)
     clear_deliveries()
+    clear_open_room(uuid,interval,integer)
     conversation_of_message(uuid)
     conversations_of(bigint)
     count_waiting()
@@ -27,12 +32,17 @@ EXECUTABLE = """
     current_user_id()
     delete_conversation(uuid)
     enter(bigint,uuid[])
+    enter_open_room(text,boolean)
     epoch()
     fail(text,text)
     former_participants(uuid)
+    guest_key()
     hand_out(uuid[],boolean,uuid[],bigint[],boolean[],boolean[],interval)
     history(bigint,uuid,bigint,bigint,boolean,integer)
     horizon()
+    idle_guests(integer)
+    idle_open_rooms(interval,integer)
+    join_session(uuid,text,text,interval)
     mark_read(bigint,uuid)
     mentionable(uuid,jsonb)
     my_administered_conversation_ids()
@@ -44,6 +54,8 @@ EXECUTABLE = """
     my_message_by_client_id(uuid,text)
     my_posting_conversation_ids()
     my_unread_count(uuid,bigint)
+    open_room_window(bigint,uuid,integer)
+    open_session(text,text)
     people_of(uuid,integer)
     people_since(xid8)
     preferences_of(bigint)
@@ -58,6 +70,9 @@ EXECUTABLE = """
     remove_participant(uuid,bigint)
     revoke_tokens(bigint)
     revoked_since(xid8)
+    session_history(uuid,integer)
+    session_named(text)
+    session_people(uuid)
     set_role(uuid,bigint,text)
     settle_delivery(uuid,integer,boolean)
     standing(uuid,bigint[])
@@ -151,7 +166,9 @@ async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) ->
             'messenger.touched_since(xid8, bigint[])', 'messenger.standing(uuid, bigint[])', 'messenger.standings_of(bigint[])',
             'messenger.waiting_messages(integer)', 'messenger.audience(uuid[], uuid[], bigint[])',
             'messenger.recipients(uuid, uuid, bigint[])', 'messenger.claim_deliveries(text, integer, interval)',
-            'messenger.user_by_external_id(text)', 'messenger.horizon()'
+            'messenger.user_by_external_id(text)', 'messenger.horizon()', 'messenger.session_named(text)',
+            'messenger.audience_of_session(uuid)', 'messenger.idle_guests(integer)', 'messenger.enter_open_room(text, boolean)',
+            'messenger.idle_open_rooms(interval, integer)', 'messenger.clear_open_room(uuid, interval, integer)'
         ]::regprocedure[])
         """
     )
@@ -220,4 +237,10 @@ async def test_duties_tell_ids_numbers_and_times(witness: asyncpg.Connection) ->
         },
         "user_by_external_id": "bigint",
         "horizon": "xid8",
+        "session_named": {"conversation_id": "uuid", "join_code": "text", "is_closed": "boolean"},
+        "audience_of_session": {"user_id": "bigint", "public_id": "uuid"},
+        "idle_guests": {"conversation_id": "uuid", "user_id": "bigint"},
+        "enter_open_room": "record",
+        "idle_open_rooms": {"conversation_id": "uuid", "user_id": "bigint"},
+        "clear_open_room": "boolean",
     }

@@ -28,7 +28,7 @@ GRANTED = {
     ("read_receipts", "SELECT", "*"),
     ("read_receipts", "INSERT", "conversation_id user_id message_id last_read_seq"),
     ("read_receipts", "UPDATE", "message_id last_read_seq read_at"),
-    ("users", "SELECT", "id external_id name avatar_url last_seen_at created_at"),
+    ("users", "SELECT", "id external_id name avatar_url last_seen_at created_at kind public_id"),
 }
 
 

@@ -189,6 +189,15 @@ def tries(conversation_id: UUID, message_id: UUID) -> list[tuple[Any, ...]]:
         ("select * from messenger.history($1, $2, 0, 9, true, 5)", EVE, conversation_id),
         ("select * from messenger.catch_up($1, $2, $3, 5)", EVE, [conversation_id], [0]),
         ("select * from messenger.catch_up($1, $2, $3, 5)", EVE, [conversation_id], [None]),
+        ("select * from messenger.change_session($1, true, 'Eve''s', true, true)", conversation_id),
+        ("select * from messenger.join_session($1, 'Eve', 'eve', '1 day')", conversation_id),
+        ("select * from messenger.attendee($1, null, 1)", conversation_id),
+        ("select * from messenger.audience_of_session($1)", conversation_id),
+        ("select * from messenger.session_people($1)", conversation_id),
+        ("select * from messenger.session_history($1, 5)", conversation_id),
+        ("select * from messenger.answer_question($1)", message_id),
+        ("select * from messenger.open_room_window($1, $2, 5)", EVE, conversation_id),
+        ("select messenger.clear_open_room($1, '0', 5)", conversation_id),
     ]
 
 

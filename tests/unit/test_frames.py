@@ -153,3 +153,9 @@ def test_an_error_says_only_what_there_is_to_say() -> None:
     }  # fmt: skip
     assert frames.error(Unauthorized("revoked"))["reason"] == "revoked"
     assert frames.error(RateLimited(retry_after_s=0.5))["retry_after_s"] == 0.5
+
+
+def test_texts_are_found_again_in_frames_one_behind_the_other() -> None:
+    texts = [b"{}", b"x" * 125, b"x" * 126, b"x" * 65535, b"x" * 65536, b""]
+    data = b"".join(frames.ping_frame() + frames.text_frame(text) + frames.close_frame(1000, "bye") for text in texts)
+    assert list(frames.texts_of(data)) == texts

@@ -27,7 +27,7 @@ select messenger.conversation_of_message($1)
 
 -- name: posting_refusal
 -- Why the user may not post: where he is, and as what.
-select c.type, p.role from messenger.conversations c
+select c.type, c.closed_at, p.role from messenger.conversations c
 join messenger.conversation_participants p on p.conversation_id = c.id and p.user_id = messenger.current_user_id()
 where c.id = $1
 
