@@ -278,6 +278,23 @@ class Config:
     insecure: bool = setting(
         "INSECURE", parse_bool, False, "with authentication off: any address and any host name; as --insecure"
     )
+    open_rooms: bool = setting("OPEN_ROOMS", parse_bool, False, "rooms at /ws/chat/{room_id} that need no account")
+    open_room_ttl_s: float = setting(
+        "OPEN_ROOM_TTL_S", seconds(1), 2_592_000.0, "an open room without traffic for so long is cleared away"
+    )
+    max_connections_per_address: int = setting(
+        "MAX_CONNECTIONS_PER_ADDRESS", whole(1), 100, "connections to open rooms from one address"
+    )
+    guest_ttl_s: float = setting(
+        "GUEST_TTL_S", seconds(1), 86_400.0, "so long a guest of a live session may stay, and is cleared away after"
+    )
+    rate_joins: Rate = setting(
+        "RATE_JOINS", parse_rate, Rate(5, 1, 300), "guests, and entries into open rooms, from one address"
+    )
+    rate_rooms: Rate = setting("RATE_ROOMS", parse_rate, Rate(1, 1, 300), "open rooms made from one address")
+    rate_guesses: Rate = setting(
+        "RATE_GUESSES", parse_rate, Rate(10, 60, 20), "codes of no session, tried from one address"
+    )
     demo: bool = setting("DEMO", parse_bool, False, "serves the demo client at /")
     log_format: str = setting("LOG_FORMAT", one_of("console", "json"), "", "console on a terminal, else json")
     log_level: str = setting("LOG_LEVEL", parse_level, "INFO", "DEBUG, INFO, WARNING or ERROR")

@@ -70,14 +70,14 @@ class Authenticator:
     async def shown(self, request: web.Request) -> Claims:
         """What the token says with which a socket is opened, without a look at the database. Raises Unauthorized,
         Unavailable."""
-        return {} if self._is_off else await self._claims(_token_of(request))
+        return {} if self._is_off else await self.claims_of(token_of(request))
 
     async def of_path(self, shown: Claims, named: str) -> Identity:
         """Who opens a socket at `/ws/{named}`: the token's user, who must be the one that is named. Raises Unauthorized,
         Unavailable."""
         if self._is_off:
             return await self._without_token(await self._users.named(named), "user_mismatch")
-        identity = await self._identify(shown)
+        identity = await self.of_claims(shown)
         if named != "me" and await self._users.named(named) != identity.user_id:
             raise Unauthorized("user_mismatch")
         return identity
@@ -98,7 +98,7 @@ class Authenticator:
             return await self._without_token(await self._users.named(named or ""), "token_missing")
         claims = await self._of_bearer(request)
         if not _is_service(claims):
-            return await self._identify(claims)
+            return await self.of_claims(claims)
         if named is None:
             return None
         user_id = await self._users.named(named)
@@ -109,7 +109,7 @@ class Authenticator:
 
     async def of_token(self, token: str) -> Identity:
         """Whose token it is. Raises Unauthorized, Unavailable."""
-        return await self._identify(await self._claims(token))
+        return await self.of_claims(await self.claims_of(token))
 
     async def require_service(self, request: web.Request) -> None:
         """The host application asks, by the API token or a token of scope service. Raises Unauthorized, Forbidden, Unavailable."""
@@ -117,14 +117,15 @@ class Authenticator:
             raise Forbidden("Only the host application may do this")
 
     async def _of_bearer(self, request: web.Request) -> Claims:
-        token = _bearer_of(request)
+        token = bearer_of(request)
         if token is None:
             raise Unauthorized("token_missing")
         if self._api_token and hmac.compare_digest(token.encode(errors="surrogateescape"), self._api_token):
             return {"scope": "service"}
-        return await self._claims(token)
+        return await self.claims_of(token)
 
-    async def _claims(self, token: str) -> Claims:
+    async def claims_of(self, token: str) -> Claims:
+        """What a token says, without a look at the database. Raises Unauthorized, Unavailable."""
         if not token:
             raise Unauthorized("token_missing")
         key = await self._keys.of(token)
@@ -151,7 +152,8 @@ class Authenticator:
             raise Unauthorized("token_expired")
         return claims
 
-    async def _identify(self, claims: Claims) -> Identity:
+    async def of_claims(self, claims: Claims) -> Identity:
+        """Whose token said that. Raises Unauthorized, Unavailable."""
         subject = None if _is_service(claims) else claims.get(self._claim)
         user_id: UserId | None = None
         if isinstance(subject, str):
@@ -213,15 +215,15 @@ def _only(request: web.Request, name: str) -> str | None:
     return found[0] if found else None
 
 
-def _bearer_of(request: web.Request) -> str | None:
-    """Raises Unauthorized."""
+def bearer_of(request: web.Request) -> str | None:
+    """The token in a request's header. Raises Unauthorized where there are two."""
     scheme, _, token = (_only(request, "Authorization") or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def _token_of(request: web.Request) -> str:
+def token_of(request: web.Request) -> str:
     """The first token found: header, subprotocol, query. Raises Unauthorized."""
-    bearer = _bearer_of(request)
+    bearer = bearer_of(request)
     if bearer is not None:
         return bearer
     offered = [item.strip() for item in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]

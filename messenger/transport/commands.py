@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import Schema
 
 from messenger.domain.ids import UserId
-from messenger.domain.message import Draft
+from messenger.domain.message import Draft, Sent
 from messenger.errors import NotParticipant, Unauthorized, Unavailable
 from messenger.fanout.watches import ASKED
 from messenger.protocol import commands, frames, quick, schemas
@@ -199,12 +199,16 @@ def draft_of(command: commands.Send) -> Draft:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the router; the use case returns its direct answer, of the type that is named (`protocol.events`), or nothing.
-    `quick` decodes what is plain, and nothing else. The use case's docstring is what /asyncapi.json says of it."""
+    `quick` decodes what is plain, and nothing else. The use case's docstring is what /asyncapi.json says of it.
+
+    One that `posts` does not wait: it hands a message over with who is to hear what became of it, and `sent` is the answer."""
 
     schema: Schema
     use_case: Callable[..., Awaitable[Json | None] | None]
     answer: str | None
     quick: Callable[[Mapping[str, Any]], Any] | None = None
+    posts: bool = False
+    sent: Callable[[Sent], Json | None] = frames.sent
 
     def decode(self, frame: Mapping[str, Any]) -> Any:
         """The command in a frame. Raises InvalidFrame, InvalidConversationId, InvalidMessageId."""
@@ -212,14 +216,13 @@ class Entry:
         return schemas.load(self.schema, frame) if command is None else command
 
 
-SEND = Entry(schemas.Send(), send, "message.sent", quick.send)
 COMMANDS: Mapping[str, Entry] = {
     "subscribe": Entry(schemas.OfConversation(), subscribe, "subscribed"),
     "unsubscribe": Entry(schemas.OfConversation(), unsubscribe, "unsubscribed"),
     "typing": Entry(schemas.Typing(), type_, None, quick.typing),
     "typing.start": Entry(schemas.TypingStart(), type_, None),
     "typing.stop": Entry(schemas.TypingStop(), type_, None),
-    "message.send": SEND,
+    "message.send": Entry(schemas.Send(), send, "message.sent", quick.send, posts=True),
     "message.edit": Entry(schemas.Edit(), edit, "ack"),
     "message.delete": Entry(schemas.OfMessage(), delete, "ack"),
     "reaction.add": Entry(schemas.React(), add_reaction, "ack"),

@@ -14,6 +14,8 @@ from messenger.fanout.node import Node
 from messenger.gate import Gate
 from messenger.service.conversations import Conversations
 from messenger.service.messages import Messages
+from messenger.service.open_rooms import OpenRooms
+from messenger.service.sessions import Sessions
 from messenger.service.sync import Sync
 from messenger.service.typing import TypingIndicator
 from messenger.service.users import Users
@@ -60,6 +62,9 @@ class Context:
     push_devices: PushDevices
     dispatch: Dispatch
     message_rates: Buckets
+    sessions: Sessions
+    open_rooms: OpenRooms
+    joins: Buckets
     devices: set[Device] = field(default_factory=set)
     writes: Writes = field(default_factory=Writes)
     answering: set[asyncio.Task[None]] = field(default_factory=set)

@@ -1,12 +1,30 @@
 """One socket of one user: who it is, and what it is told. `push` never waits; who does not read is closed as slow."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from messenger.domain.ids import UserId
 from messenger.protocol import frames
 from messenger.transport.close import REVOKED, Close
-from messenger.transport.wire import Wire
+
+
+class Line(Protocol):
+    """What a device needs of its connection: a wire, or what a library holds."""
+
+    is_open: bool
+    cause: Close | None
+
+    @property
+    def heard_at(self) -> float:
+        """When it last said anything, on the event loop's clock."""
+
+    def push(self, frame: bytes) -> None: ...
+
+    def close(self, why: Close) -> None: ...
+
+    def abandon(self) -> None: ...
+
+    async def closed(self) -> None: ...
 
 
 class Device:
@@ -14,7 +32,7 @@ class Device:
 
     __slots__ = ("connection_id", "device_id", "expires_at", "issued_at", "push", "user_id", "warned", "wire")
 
-    def __init__(self, user_id: UserId, device_id: str, connection_id: str, wire: Wire) -> None:
+    def __init__(self, user_id: UserId, device_id: str, connection_id: str, wire: Line) -> None:
         self.user_id = user_id
         self.device_id = device_id
         self.connection_id = connection_id
@@ -32,6 +50,9 @@ class Device:
     def close(self, why: Close) -> None:
         """Say goodbye and go. Never waits."""
         self.wire.close(why)
+
+    def gone(self) -> None:
+        """It hears no more; told once or more."""
 
     def revoke(self, before: int) -> None:
         """Close where the token was issued before a second (since 1970); without authentication there is none."""

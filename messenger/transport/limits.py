@@ -35,6 +35,10 @@ class Bucket:
             raise RateLimited(retry_after_s=math.ceil((1 - self._tokens) / refill * 1000) / 1000)
         self._tokens -= 1
 
+    def give_back(self) -> None:
+        """What was taken was not used."""
+        self._tokens = min(self._rate.burst, self._tokens + 1)
+
 
 class Buckets:
     """A bucket a key, made when first asked for; the one unused longest goes first."""
@@ -45,10 +49,17 @@ class Buckets:
 
     def take(self, key: Hashable) -> None:
         """Raises RateLimited."""
+        self._bucket(key).take()
+
+    def give_back(self, key: Hashable) -> None:
+        """What was taken was not used."""
+        self._bucket(key).give_back()
+
+    def _bucket(self, key: Hashable) -> Bucket:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(self._rate)
             if len(self._buckets) > MOST_BUCKETS:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
-        bucket.take()
+        return bucket

@@ -34,12 +34,20 @@ SECURITY: Mapping[Who, list[Mapping[str, list[str]]]] = {
     "user": [{"user": []}, {"service": [], "onBehalfOf": []}],
     "host": [{"service": []}],
     "user or host": [{"user": []}, {"service": [], "onBehalfOf": []}, {"service": []}],
+    "participant": [{"guest": []}, {"user": []}, {"service": [], "onBehalfOf": []}],
     "anyone": [],
     "socket": [{"user": []}, {"token": []}, {"subprotocol": []}],
+    "open socket": [],
     "watcher": [{}, {"service": []}],
 }
 SCHEMES: Mapping[str, Json] = {
     "user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A JWT of the user's."},
+    "guest": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The token that joining a live session gave.",
+    },
     "service": {
         "type": "http",
         "scheme": "bearer",

@@ -20,9 +20,10 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 Field: TypeAlias = fields.Field[Any]
 
-# A user's token (or the host on his behalf), the host application alone, either of them, anybody, whoever opens a socket, and
-# anybody unless a setting says that only the host may.
-Who: TypeAlias = Literal["user", "host", "user or host", "anyone", "socket", "watcher"]
+# A user's token (or the host on his behalf), the host application alone, either of them, a guest's token or a user's, anybody,
+# whoever opens a socket (with a token; or one on which who he is, if at all, is said later), and anybody unless a setting says
+# that only the host may.
+Who: TypeAlias = Literal["user", "host", "user or host", "participant", "anyone", "socket", "open socket", "watcher"]
 # A JSON object, a text of these media types, or nothing.
 Given: TypeAlias = type[Schema] | str | None
 

@@ -33,6 +33,18 @@ def address_of(request: web.Request, config: Config) -> str | None:
     return address
 
 
+def network_of(request: web.Request, config: Config) -> str:
+    """What limits by address count by: of IPv6 the /64, which is one subscriber's."""
+    address = address_of(request, config)
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "none"  # a Unix socket's
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+
+
 @lru_cache(maxsize=1)
 def _networks(named: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(network, strict=False) for network in named)

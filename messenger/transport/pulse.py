@@ -28,7 +28,7 @@ async def pulse_forever(context: Context) -> None:
             if now - device.wire.heard_at > 2 * heartbeat_s:
                 device.wire.abandon()
             elif beats:
-                device.push(ping)
+                device.wire.push(ping)
             if device.expires_at is not None:
                 _watch_token(context, device, device.expires_at - time.time())
 

@@ -31,8 +31,10 @@ REFUSED: Mapping[Who, tuple[type[MessengerError], ...]] = {
     "user": (Unauthorized, Forbidden, UserNotFound, Unavailable),
     "host": (Unauthorized, Forbidden, Unavailable),
     "user or host": (Unauthorized, UserNotFound, Unavailable),
+    "participant": (Unauthorized, UserNotFound, NotParticipant, Unavailable),
     "anyone": (),
     "socket": (),
+    "open socket": (),
     "watcher": (Unauthorized, Unavailable),
 }
 # What a part of a path is, and what follows from its being there.
@@ -71,7 +73,11 @@ def refusals_of(route: Route, operation: Operation) -> Iterator[Told]:
         # A page of an origin that is not allowed changes nothing.
         *(() if route.method in SAFE_METHODS else (Forbidden,)),
         *(error for name in variables for error in IN_PATH[name][1]),
-        *((InvalidFrame,) if (operation.query or operation.headers) and operation.who != "socket" else ()),
+        *(
+            (InvalidFrame,)
+            if (operation.query or operation.headers) and operation.who not in ("socket", "open socket")
+            else ()
+        ),
         *(IN_BODY if operation.takes is not None else ()),
         *operation.refuses,
         MessengerError,

@@ -25,7 +25,7 @@ from messenger.errors import (
 )
 from messenger.protocol import frames, schemas
 from messenger.transport import close
-from messenger.transport.commands import COMMANDS, SEND, Entry, send
+from messenger.transport.commands import COMMANDS, Entry
 from messenger.transport.context import Context
 from messenger.transport.device import Device
 from messenger.transport.limits import Bucket
@@ -57,7 +57,9 @@ class _Asked:
 
 
 class Session:
-    """Hears its wire from the handshake on, and answers once a device has begun. Nothing here raises."""
+    """Hears its wire from the handshake on, and answers once a device has begun. Nothing here raises.
+
+    It speaks messenger.v1; a dialect says otherwise by `entry_of` and `refusal`."""
 
     __slots__ = ("_bad", "_context", "_device", "_frames", "_is_busy", "_next", "_sending", "_waiting", "_wire")
 
@@ -123,7 +125,7 @@ class Session:
                 asked = self._asked(self._waiting.popleft())
             if asked is None:
                 continue
-            if asked.entry is SEND:
+            if asked.entry.posts:
                 self._send(asked)
             elif self._sending:
                 self._next = asked
@@ -137,6 +139,19 @@ class Session:
         if was_full and len(self._waiting) < MOST_WAITING:
             self._wire.read_on()
 
+    def ref_of(self, frame: frames.Json) -> str | None:
+        """The mark that the direct answer to a frame carries too. Raises InvalidFrame."""
+        return schemas.ref_of(frame)
+
+    def entry_of(self, frame: frames.Json) -> tuple[str, Entry | None]:
+        """What a frame asks for, and its line of the router; None where there is none. Raises InvalidFrame."""
+        named = schemas.type_of(frame)
+        return named, COMMANDS.get(named)
+
+    def refusal(self, error: MessengerError, ref: str | None) -> frames.Json | None:
+        """How a failure is told; None where it is not."""
+        return None if isinstance(error, UnknownType) and ref is None else frames.error(error)
+
     def _asked(self, text: str | None) -> _Asked | None:
         """What a frame asks for; where it is none, its sender is told."""
         kind, ref = "invalid", None
@@ -144,9 +159,8 @@ class Session:
             if text is None:
                 raise InvalidFrame("Frames must be text")
             frame = schemas.parse(text)
-            ref = schemas.ref_of(frame)
-            named = schemas.type_of(frame)
-            entry = COMMANDS.get(named)
+            ref = self.ref_of(frame)
+            named, entry = self.entry_of(frame)
             kind = "unknown" if entry is None else named
             # Behind the ref, which a refusal carries too.
             self._frames.take()
@@ -160,17 +174,17 @@ class Session:
     def _send(self, asked: _Asked) -> None:
         assert self._device is not None
         try:
-            send(self._context, self._device, asked.command, partial(self._sent, asked.kind, asked.ref))
+            asked.entry.use_case(self._context, self._device, asked.command, partial(self._sent, asked))
             self._sending += 1
         except Exception as error:
             self._refuse(asked.kind, asked.ref, error)
 
-    def _sent(self, kind: str, ref: str | None, outcome: Sent | MessengerError) -> None:
+    def _sent(self, asked: _Asked, outcome: Sent | MessengerError) -> None:
         self._sending -= 1
         if isinstance(outcome, Sent):
-            self._answer(kind, ref, frames.sent(outcome))
+            self._answer(asked.kind, asked.ref, asked.entry.sent(outcome))
         else:
-            self._refuse(kind, ref, outcome)
+            self._refuse(asked.kind, asked.ref, outcome)
         self._go_on()
 
     def _start(self, asked: _Asked) -> None:
@@ -200,8 +214,7 @@ class Session:
             error = MessengerError(f"Internal error ({reference})")
         if isinstance(error, BAD):
             self._count_bad()
-        told = None if isinstance(error, UnknownType) and ref is None else frames.error(error)
-        self._answer(kind, ref, told, error.code)
+        self._answer(kind, ref, self.refusal(error, ref), error.code)
 
     def _answer(self, kind: str, ref: str | None, told: frames.Json | None, result: str = "ok") -> None:
         self._context.frames[kind, result] += 1
@@ -230,6 +243,7 @@ def leave(context: Context, device: Device) -> None:
     if device.wire.cause is close.SLOW_CONSUMER:
         log.info("slow consumer", user_id=device.user_id, connection_id=device.connection_id)
     context.devices.discard(device)
+    device.gone()
     context.typing.dismiss(device)
     context.node.reception.dismiss(device)
     context.node.presence.leave(device.connection_id)

@@ -62,6 +62,25 @@ def test_a_bucket_fills_at_its_rate_and_never_above_its_burst(clock: Clock) -> N
     assert taken(bucket) == 5
 
 
+def test_what_is_given_back_is_there_again_and_no_more(clock: Clock) -> None:
+    buckets = Buckets(Rate(1, 1, 2))
+    for _ in range(5):
+        buckets.take("Ann")
+        buckets.give_back("Ann")
+    buckets.give_back("Ann")
+    buckets.take("Ann")
+    buckets.take("Ann")
+    with pytest.raises(RateLimited):
+        buckets.take("Ann")
+    buckets.take("Ben")
+
+
+def test_without_a_limit_nobody_waits(clock: Clock) -> None:
+    buckets = Buckets(Rate(0, 1, 0))
+    for _ in range(100):
+        buckets.take("Ann")
+
+
 def test_halves_add_up(clock: Clock) -> None:
     bucket = Bucket(Rate(1, 1, 1))
     assert taken(bucket) == 1
