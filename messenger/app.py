@@ -4,6 +4,7 @@ from aiohttp import web
 
 from messenger import lifecycle
 from messenger.config import Config
+from messenger.dialects import open_room, session, session_rest, socket_io
 from messenger.transport import contract, demo, health, middleware, ws
 from messenger.transport.context import ALONE, CONFIG, PLACE, Place
 from messenger.transport.rest import conversations, devices, messages, participants, sync, users
@@ -33,6 +34,8 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
     app.on_response_prepare.append(middleware.guard)
     app.add_routes(
         [
+            web.get("/ws/chat/{room_id}", open_room.open_socket),
+            web.get("/ws/{session_code}/{participant_id}", session.open_socket),
             web.get(f"/ws/{ANYBODY}", ws.open_socket),
             web.get(f"{API}/ws/{ANYBODY}", ws.open_socket),
             web.get(API + "/conversations", conversations.list_),
@@ -67,6 +70,14 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
             web.put(f"{API}/users/{ANYBODY}", users.put),
             web.post(f"{API}/users/{ANYBODY}/revoke", users.revoke),
             web.get(API + "/presence", users.presence),
+            web.post("/api/v1/sessions", session_rest.open_),
+            web.patch("/api/v1/sessions/{session_code}", session_rest.change),
+            web.get("/api/v1/sessions/{session_code}/status", session_rest.status),
+            web.get("/api/v1/sessions/{session_code}/state", session_rest.state),
+            web.put("/api/v1/sessions/{session_code}/state", session_rest.put_state),
+            web.post("/api/v1/join/{session_code}", session_rest.join),
+            web.get("/socket.io/", socket_io.poll),
+            web.post("/socket.io/", socket_io.push),
             web.get("/stats", health.stats),
             web.get("/metrics", health.metrics),
             web.get("/healthz", health.healthz),

@@ -154,17 +154,22 @@ def serve(host: str, port: int, workers: int, embedded: bool, insecure: bool, en
 @ENV_FILE
 @told_in_one_line
 def demo(host: str, port: int, workers: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
-    """Run with a database and a bus of its own, demo people, the demo client at /, and no authentication."""
-    from messenger.transport.demo import PEOPLE
+    """Run with a database and a bus of its own, demo people, the demo client at /, open rooms, and no authentication."""
+    from messenger.transport.demo import PEOPLE, WAYS
 
     # A demo is watched by a person: requests would bury the links. Where no token is looked at, no figures are private.
-    config = configure(env_file, {"MESSENGER_LOG_LEVEL": "WARNING"}, auth="off", demo=True, stats_private=False)
+    config = configure(
+        env_file, {"MESSENGER_LOG_LEVEL": "WARNING"}, auth="off", demo=True, open_rooms=True, stats_private=False
+    )
     logs.set_up(config)
 
     def show_links(address: str) -> None:
         say(f"\nThe demo client is at {address}/ — open two of these side by side:")
         for user_id, name in PEOPLE.items():
             say(f"  {name:<10} {address}/?user={user_id}")
+        say("\nOr come in otherwise:")
+        for name, page in WAYS.items():
+            say(f"  {name:<13} {address}/demo/{page}.html")
         say(f"\nThe API is told at {address}/docs. Authentication is off. Ctrl-C stops everything.")
 
     run(config, host, port, workers, embedded=True, insecure=insecure, with_demo_data=True, on_ready=show_links)

@@ -20,11 +20,19 @@ from messenger.delivery.devices import PushDevices
 from messenger.delivery.dispatch import Dispatch, DispatchSettings
 from messenger.delivery.guard import Guard
 from messenger.delivery.vapid import Vapid
+from messenger.dialects.places import HALL, Hall
+from messenger.dialects.room import Rooms
+from messenger.dialects.socket_io import DOOR, make_door
+from messenger.dialects.upkeep import clear_forever
+from messenger.dialects.visitors import Visitors
+from messenger.domain.session import STATE_S
 from messenger.errors import SetupError
 from messenger.fanout.node import Node, NodeSettings
 from messenger.metrics import Histogram, watch_loop_forever
 from messenger.service.conversations import Conversations
 from messenger.service.messages import Messages
+from messenger.service.open_rooms import OpenRooms
+from messenger.service.sessions import Sessions
 from messenger.service.sync import Sync
 from messenger.service.typing import TypingIndicator
 from messenger.service.users import Users
@@ -35,6 +43,7 @@ from messenger.store.messages import MessageStore
 from messenger.store.outbox import OutboxStore
 from messenger.store.push_devices import PushDeviceStore
 from messenger.store.session import Store
+from messenger.store.sessions import OpenRoomStore, SessionStore
 from messenger.store.users import UserStore
 from messenger.transport import close
 from messenger.transport.auth import Authenticator
@@ -63,7 +72,7 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
         Lanes(store, outbox_filled if config.notifies else None) as lanes,
     ):
         messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)
-        people, push_devices = UserStore(store), PushDeviceStore(store)
+        people, push_devices, sessions = UserStore(store), PushDeviceStore(store), SessionStore(store)
         push_guard, vapid = Guard(config.private_push_targets), _vapid(config)
         async with (
             Node.running(_node_settings(config), messages, conversations, duties, people) as node,
@@ -102,13 +111,22 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                 push_devices=PushDevices(push_devices, push_guard, None if vapid is None else vapid.public_key),
                 dispatch=dispatch,
                 message_rates=Buckets(config.rate_messages),
+                sessions=Sessions(
+                    sessions, conversations, node.relay, node.bus.states(lasts_s=STATE_S), guest_s=config.guest_ttl_s
+                ),
+                open_rooms=OpenRooms(OpenRoomStore(store), idle_s=config.open_room_ttl_s),
+                joins=Buckets(config.rate_joins),
             )
+            visitors = Visitors(config, context.authenticator, users, context.sessions, await sessions.guest_key())
+            app[HALL] = hall = Hall(Rooms(context), visitors, Buckets(config.rate_rooms))
+            app[DOOR] = door = make_door(context, hall)
             tasks = [
                 asyncio.create_task(pulse_forever(context), name="pulse"),
                 asyncio.create_task(watch_loop_forever(loop_delay), name="loop watch"),
+                asyncio.create_task(clear_forever(context), name="clearing away"),
             ]
             try:
-                async with siblings.answering():
+                async with siblings.answering(), door.running():
                     yield
             finally:
                 await end(tasks)
@@ -131,7 +149,7 @@ async def drain(app: web.Application) -> None:
         if not any(device.wire.is_open for device in devices):
             break
         await asyncio.sleep(DRAIN_STEP_S)
-    await asyncio.gather(*(device.wire.closed() for device in devices))
+    await asyncio.gather(*(device.wire.closed() for device in devices), app[DOOR].close())
     with suppress(TimeoutError):
         async with asyncio.timeout(ANSWER_S):
             await context.messages.settled()  # and told: the other nodes hear of it over a bus that is still there

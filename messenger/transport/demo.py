@@ -1,4 +1,4 @@
-"""The demo client at `/`: static files out of the package, and what the page has to know."""
+"""The demo client at `/` and its pages of other dialects: static files out of the package, and what they have to know."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,6 +11,8 @@ from messenger.transport.rest import bodies
 
 # The people whom `messenger demo` makes.
 PEOPLE = {1: "Alice", 2: "Bob", 3: "Chiara", 4: "Dae-jung"}
+# The pages of the dialects.
+WAYS = {"Live sessions": "session", "Socket.IO": "socketio", "Open rooms": "room"}
 CONTENT_TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -18,7 +20,7 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 # The page's own folders. In an editable install others lie beside them: tests, the React package, what npm installed.
-FOLDERS = ("client", "words")
+FOLDERS = ("client", "vendor", "words")
 # People's pictures lie wherever the host application keeps them. Nothing on the page turns text into elements or code, and a
 # browser that knows of Trusted Types sees to that.
 PAGE_POLICY = (
@@ -28,9 +30,7 @@ PAGE_POLICY = (
 
 
 async def index(_: web.Request) -> web.Response:
-    page = _file(files("messenger.demo") / "index.html")
-    page.headers[POLICY] = PAGE_POLICY
-    return page
+    return _file(files("messenger.demo") / "index.html")
 
 
 async def static(request: web.Request) -> web.Response:
@@ -65,6 +65,7 @@ def _file(found: Traversable) -> web.Response:
     content_type = CONTENT_TYPES.get("." + found.name.rpartition(".")[2])
     if content_type is None:
         raise web.HTTPNotFound
-    return web.Response(
-        body=found.read_bytes(), content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
-    )
+    headers = {"Cache-Control": "no-cache"}
+    if content_type == "text/html":
+        headers[POLICY] = PAGE_POLICY
+    return web.Response(body=found.read_bytes(), content_type=content_type, charset="utf-8", headers=headers)

@@ -26,6 +26,7 @@ async def test_migrate_tells_what_it_did_and_what_is_missing(empty_database: Dat
         "0003 people_and_reactions",
         "0004 outbox",
         "0005 cheaper_sends",
+        "0006 sessions",
         "0000 functions and policies",
     ]
     check = await messenger("migrate", "--check", **url)

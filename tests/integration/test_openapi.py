@@ -34,6 +34,15 @@ REFUSED_BY_RULE: Mapping[str, Sequence[int]] = {
     "users.block": (422,),  # nobody blocks himself
     "ws.open_socket": (426,),  # a plain GET is no upgrade
     "ws.open_socket.again": (426,),
+    "session.open_socket": (426,),
+    "open_room.open_socket": (426,),
+    "socket_io.poll": (400,),  # what the library makes of it
+    "socket_io.push": (400,),
+    "session_rest.join": (
+        400,
+        422,
+        429,
+    ),  # a nickname may be taken, and is trimmed before it is judged; codes are guesses
 }
 
 

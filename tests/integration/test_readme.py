@@ -13,9 +13,11 @@ import pytest
 from messenger.config import Config
 from tests.support import protocol_page
 from tests.support.node import Cluster
-from tests.support.people import Client
+from tests.support.people import A_TIME, Client, token
 from tests.support.reachable import SECRET
+from tests.support.sessions import open_session
 
+DEMO = Path(__file__).parents[2] / "demo"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
@@ -25,14 +27,16 @@ def block(language: str, containing: str) -> str:
     return str(found)
 
 
-async def run_node(code: str, *, ending: str) -> str:
-    """What a snippet prints in Node with some lines more; skipped where there is none, a failure where one is required."""
-    if shutil.which("node") is None:
+async def run_node(code: str, *, ending: str, beginning: str = "", package: str = "") -> str:
+    """What a snippet prints in Node between some lines more, with a package of npm's where one is named; skipped where Node or
+    that is not there, a failure where it is required."""
+    missing = "Node" if shutil.which("node") is None else package
+    if missing and not (missing == package and (DEMO / "node_modules" / package).exists()):
         if os.environ.get("MESSENGER_TEST_REQUIRE_BROWSER"):
-            pytest.fail("Node is not installed, and the front-end's tests are required")
-        pytest.skip("Node is not installed")
+            pytest.fail(f"{missing} is not installed, and the front-end's tests are required")
+        pytest.skip(f"{missing} is not installed")
     running = await asyncio.create_subprocess_exec(
-        "node", "--input-type=module", "-e", code + ending, stdout=-1, stderr=-1
+        "node", "--input-type=module", "-e", beginning + code + ending, stdout=-1, stderr=-1, cwd=DEMO
     )
     told, trouble = await running.communicate()
     assert running.returncode == 0, trouble.decode()
@@ -50,11 +54,47 @@ async def test_a_token_signed_as_shown_in_node_lets_its_user_in(cluster: Cluster
     await is_let_in(cluster, await run_node(block("js", "export function token("), ending=ending))
 
 
-async def is_let_in(cluster: Cluster, token: str) -> None:
+async def test_a_live_session_as_shown_is_opened_and_joined(cluster: Cluster) -> None:
     node = await cluster.node()
-    status, told = await Client(node.session, node.origin, token).get("/users/me")
+    # What every browser has, and Node only from 22 on.
+    beginning = f"""
+        import WebSocket from "ws";
+        globalThis.WebSocket = WebSocket;
+        const url = {node.origin!r}, hostToken = {token(7, SECRET, name="Ann")!r};
+    """
+    ending = "\nsocket.addEventListener('message', () => socket.close());"
+    told = await run_node(block("js", "/api/v1/join/"), beginning=beginning, ending=ending, package="ws")
+    assert "type: 'question'" in told
+    assert "content: 'Do bees sleep?'" in told
+    assert "participant_nickname: 'Zoë'" in told
+
+
+async def test_the_stock_client_speaks_as_shown(cluster: Cluster) -> None:
+    node = await cluster.node()
+    bees = await open_session(node, 7)
+    seat = await bees.join(node, "Zoë")
+    beginning = f"""
+        const url = {node.origin!r}, token = {seat.token!r}, session_code = {bees.code!r};
+        const participant = {{ id: {seat.id!r} }};
+    """
+    ending = "\nsocket.on('new_message', () => socket.close());"
+    code = block("js", 'from "socket.io-client"')
+    assert await run_node(code, beginning=beginning, ending=ending, package="socket.io-client") == "Zoë: Hello"
+
+
+async def test_an_open_room_answers_as_shown(cluster: Cluster) -> None:
+    node = await cluster.node(open_rooms=True)
+    made: dict[str, Any] = {}
+    exec(block("python", "async def say("), made)
+    told = await made["say"](node.origin, "lobby", "Zoë", "Hello")
+    assert told == [{"username": "Zoë", "content": "Hello", "room_id": "lobby", "timestamp": A_TIME}]
+
+
+async def is_let_in(cluster: Cluster, made: str) -> None:
+    node = await cluster.node()
+    status, told = await Client(node.session, node.origin, made).get("/users/me")
     assert (status, told["id"], told["name"]) == (200, 7, "Ann")
-    hello = await node.knock("/ws/7", bearer=token)
+    hello = await node.knock("/ws/7", bearer=made)
     assert isinstance(hello, dict), hello
     assert hello["event"] == "connected"
 

@@ -271,6 +271,7 @@ async def test_watchers_are_told_how_it_goes_without_a_token(cluster: Cluster) -
 
 async def test_the_demo_is_served_out_of_its_folder_and_nothing_else_is(node: Node) -> None:
     types = {"/": "html", "/demo/index.html": "html", "/demo/app.js": "javascript", "/demo/app.css": "css"}
+    types |= {"/demo/session.html": "html", "/demo/vendor/socket.io.esm.min.js": "javascript"}
     for path, type_ in types.items():
         answer = await bare(node, "GET", path)
         assert (answer.status, answer.headers["Content-Type"]) == (200, f"text/{type_}; charset=utf-8")
@@ -281,7 +282,7 @@ async def test_the_demo_is_served_out_of_its_folder_and_nothing_else_is(node: No
     for path in (
         "..%2f..%2fapp.py", "..%2Fmessenger%2Fapp.py", "%2e%2e/app.py", "..%5c..%5capp.py", "client/..%2f..%2fREADME.md",
         "%2fetc%2fpasswd", "/etc/passwd", "client//core.js", "client/", "client", ".", "__init__.py", "package.json",
-        ".hidden.js", "nowhere.js", "app.js/x.js", "app.js%00", "app.js%00.html", "%ff.js", "%ed%a0%80.js",
+        "vendor/LICENSE", ".hidden.js", "nowhere.js", "app.js/x.js", "app.js%00", "app.js%00.html", "%ff.js", "%ed%a0%80.js",
         "x" * 300 + ".js", "x/" * 2500 + "x.js", "%252e%252e%252fapp.py",
     ):  # fmt: skip
         answer = await bare(node, "GET", f"/demo/{path}")
@@ -292,7 +293,7 @@ async def test_of_the_demos_folder_only_the_page_is_served(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An editable install finds there what npm installed and built, and the tests, too."""
-    page = {"app.js", "client/index.js", "words/ko.js"}
+    page = {"app.js", "client/index.js", "vendor/x.js", "words/ko.js"}
     beside = {
         "node_modules/x/index.js", "react/size.js", "react/dist/client/index.js", "react/example/index.html",
         "react/example/node_modules/x.css", "tests/stage.js", "Client/index.js", "react/client/index.js",

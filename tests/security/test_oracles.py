@@ -97,6 +97,11 @@ NAMES_NOBODY = {
     "POST /users/me/devices", "GET /push-key", "GET /ws/{user_id}", "GET //ws/{user_id}", "GET //stats", "GET //metrics",
     "GET //healthz", "GET //readyz", "GET //openapi.json", "GET //asyncapi.json", "GET //docs", "GET //docs/{file}",
     "GET //", "GET //demo/config.json", "GET //demo/{path}",
+    # A live session is public to whoever has its code, and an open room to everybody.
+    "POST //api/v1/sessions", "PATCH //api/v1/sessions/{session_code}", "GET //api/v1/sessions/{session_code}/status",
+    "GET //api/v1/sessions/{session_code}/state", "PUT //api/v1/sessions/{session_code}/state",
+    "POST //api/v1/join/{session_code}", "GET //ws/{session_code}/{participant_id}", "GET //ws/chat/{room_id}",
+    "GET //socket.io/", "POST //socket.io/",
 }  # fmt: skip
 
 FRAMES: dict[str, list[tuple[Kind, Frame]]] = {
@@ -206,6 +211,8 @@ async def test_every_route_is_in_the_table(node: Node) -> None:
     assert {path for path in NAMES_NOBODY if "{" in path and "_id" in path} == {
         "GET /ws/{user_id}",
         "GET //ws/{user_id}",
+        "GET //ws/{session_code}/{participant_id}",
+        "GET //ws/chat/{room_id}",
     }
 
 

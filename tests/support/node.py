@@ -19,6 +19,8 @@ from aiohttp import web
 from messenger import lifecycle, logs
 from messenger.app import make_app
 from messenger.config import Config, Rate
+from messenger.dialects.places import HALL
+from messenger.dialects.socket_io import DOOR
 from messenger.listening import Site, listen
 from messenger.server import CONNECTIONS
 from messenger.transport.context import CONTEXT, Context
@@ -30,7 +32,12 @@ from tests.support.reachable import SECRET, Reachable
 # Short enough that a test can wait for them, long enough that nothing hangs on them by chance.
 QUICK: dict[str, Any] = {"drain_s": 0, "presence_grace_s": 0.3, "presence_ttl_s": 3, "catch_up_s": 0.3}
 UNLIMITED = Rate(0, 1, 0)
-FREE: dict[str, Any] = {"rate_messages": UNLIMITED, "rate_frames": UNLIMITED}
+FREE: dict[str, Any] = {
+    "rate_messages": UNLIMITED,
+    "rate_frames": UNLIMITED,
+    "rate_joins": UNLIMITED,
+    "rate_rooms": UNLIMITED,
+}
 
 
 class Server:
@@ -65,6 +72,9 @@ class Node(Reachable):
         node, typing = self.context.node, self.context.typing
         async with asyncio.timeout(10):
             while node.hub.people or node.hub.feeds or len(node.hub.watches) or len(typing) or len(node.chores):
+                await asyncio.sleep(0.01)
+            hall, door = self.server.app[HALL], self.server.app[DOOR]
+            while len(hall.rooms) or hall.callers or door.connections:
                 await asyncio.sleep(0.01)
             while node.bus.subscribed != {node.bus.channels.presence, node.bus.channels.profiles}:
                 await asyncio.sleep(0.01)

@@ -94,7 +94,7 @@ def test_every_operation_says_what_it_does_and_what_may_come(name: str, operatio
     assert "500" in operation["responses"]
     assert any(status < "400" for status in operation["responses"])
     # A socket is told by a close code.
-    asks_for_a_token = bool(operation["security"]) and not name.endswith("/ws/{user_id}")
+    asks_for_a_token = bool(operation["security"]) and not re.search(r"/ws/.*\{(user|participant)_id\}$", name)
     assert ("401" in operation["responses"]) == asks_for_a_token
     assert ("415" in operation["responses"]) == ("requestBody" in operation)
     for parameter in operation["parameters"]:
