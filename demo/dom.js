@@ -46,6 +46,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
   back: ["M15 5l-7 7 7 7"],
   plus: ["M12 5v14M5 12h14"],
+  minus: ["M5 12h14"],
   leave: ["M14 4h4a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-4", "M4 12h11M8 8l-4 4 4 4"],
   send: ["M12 19V5M6 11l6-6 6 6"],
   edit: ["M4 20l1-4.5L16.5 4a2.1 2.1 0 0 1 3 3L8.5 18.5z"],

@@ -9,6 +9,14 @@ import { has, say } from "./words.js";
 const brand = () =>
   h("div", { class: "brand" }, h("span", { class: "brand-mark" }, icon("chat")), h("span", {}, say("app.name")));
 
+// The demo's other pages, each of which is another dialect; they ask for themselves who one is.
+const ways = () =>
+  h("nav", { class: "ways", "aria-label": say("ways.title") }, h("span", { class: "ways-title" }, say("ways.title")), [
+    h("a", { href: "demo/session.html" }, say("ways.session")),
+    h("a", { href: "demo/socketio.html" }, say("ways.socketio")),
+    h("a", { href: "demo/room.html" }, say("ways.room")),
+  ]);
+
 export class Gate {
   #root = byId("gate");
   #behind = byId("app");
@@ -56,6 +64,7 @@ export class Gate {
         ),
       );
     this.#open(
+      true,
       h("h1", {}, say("gate.who")),
       h("p", { class: "lead" }, say("gate.choose")),
       users.length > 0 ? h("ul", { class: "users" }, users.map(user)) : h("p", { class: "lead" }, say("gate.noUsers")),
@@ -98,6 +107,7 @@ export class Gate {
       };
       const words = has(`gate.${refusal}`) ? say(`gate.${refusal}`) : say("gate.refusedBecause", { reason: refusal });
       this.#open(
+        !later,
         h("h1", {}, say("gate.signIn")),
         refusal && h("p", { class: "refusal", id: "refusal", role: "alert" }, words),
         h(
@@ -131,14 +141,20 @@ export class Gate {
   /** There is no going on: say why, and offer the one thing that may help. */
   showTrouble({ title, words, action, run }) {
     const button = h("button", { class: "button", type: "button", "data-testid": "start-over", onclick: run }, action);
-    this.#open(h("h1", {}, title), h("p", { class: "lead", role: "alert" }, words), button);
+    this.#open(false, h("h1", {}, title), h("p", { class: "lead", role: "alert" }, words), button);
     button.focus();
   }
 
-  #open(...content) {
+  // `isStart`: nobody has come in yet.
+  #open(isStart, ...content) {
     if (!this.isOpen) this.#back = document.activeElement;
     this.#root.hidden = false;
     this.#behind.inert = true;
-    fill(this.#root, h("div", { class: "card" }, brand(), content), h("div", { class: "gate-foot" }, this.#language));
+    fill(
+      this.#root,
+      h("div", { class: "card" }, brand(), content),
+      isStart && ways(),
+      h("div", { class: "gate-foot" }, this.#language),
+    );
   }
 }

@@ -4,7 +4,7 @@
 //   say("pane.loadOlder")                     one text
 //   say("list.older", { name: "Bob" })        {name} is filled in as it is
 //   say("people", { count: 3 })               "people.one" or "people.other", as the language counts; {count} is written its way
-//   <button data-say-label="pane.back">       in index.html: `data-say` fills the text, `data-say-label` aria-label and title,
+//   <button data-say-label="pane.back">       in a page: `data-say` fills the text, `data-say-label` aria-label and title,
 //   <ul data-say-name="pane.messages">        `data-say-name` aria-label alone, `data-say-hint` the placeholder (see `sayAll`)
 //
 // What the server says about a refusal is told by `refused(error)`, a system entry by `systemWords(message, nameOf)`.
@@ -69,7 +69,7 @@ export function chooseLanguage(code) {
   location.reload();
 }
 
-/** Fill in the words of what index.html holds. */
+/** Fill in the words of what a page holds. */
 export function sayAll(root) {
   for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   for (const element of root.querySelectorAll("[data-say-label]")) {

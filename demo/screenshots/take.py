@@ -33,11 +33,32 @@ class People:
         self._address = address
 
     async def open(self, user_id: int, title: str, **options: Any) -> Page:
+        page = await self.visit(f"{self._address}/?user={user_id}", **options)
+        await show(page, title)
+        return page
+
+    async def visit(self, address: str, **options: Any) -> Page:
         context = await self._browser.new_context(**options)
         self._stack.push_async_callback(context.close)
         page = await context.new_page()
-        await page.goto(f"{self._address}/?user={user_id}")
-        await show(page, title)
+        await page.goto(address)
+        return page
+
+    async def host(self, user_id: int, title: str, **options: Any) -> Page:
+        """Somebody's live session."""
+        page = await self.visit(f"{self._address}/demo/session.html", **options)
+        await page.get_by_test_id("host").select_option(str(user_id))
+        await page.get_by_test_id("session-title").fill(title)
+        await page.get_by_test_id("do-open").click()
+        await expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
+        return page
+
+    async def guest(self, host: Page, nickname: str, **options: Any) -> Page:
+        """Who was sent the link of one."""
+        page = await self.visit(str(await host.get_by_test_id("link").get_attribute("href")), **options)
+        await page.get_by_test_id("nickname").fill(nickname)
+        await page.get_by_test_id("do-join").click()
+        await expect(page.get_by_test_id("connection")).to_have_attribute("data-status", "online")
         return page
 
 
@@ -140,11 +161,33 @@ async def pictures(browser: Browser, stack: AsyncExitStack, address: str) -> Non
     await take(dark, HERE / "resume.png")
 
 
+async def session(browser: Browser, stack: AsyncExitStack, address: str) -> None:
+    people = People(browser, stack, address)
+    host = await people.host(CHIARA, "Biology: bees", locale="en-GB", **PANELS)
+    zoe, minjun = await people.guest(host, "Zoë"), await people.guest(host, "민준")
+    for page, text in ((zoe, "Do bees sleep?"), (minjun, "How do they find back to the hive?")):
+        await page.get_by_test_id("composer").fill(text)
+        await page.get_by_test_id("ask").click()
+    for page, text in ((host, "Welcome, everybody! Ask whatever you like."), (zoe, "Hello from the third row!")):
+        await page.get_by_test_id("composer").fill(text)
+        await page.keyboard.press("Enter")
+    for _ in range(2):
+        await host.get_by_test_id("slide-next").click()
+    await host.get_by_test_id("mark").first.click()
+    await expect(zoe.get_by_text("Welcome, everybody!")).to_be_visible()
+    await expect(host.get_by_text("third row")).to_be_visible()
+    typing = asyncio.create_task(minjun.get_by_test_id("composer").press_sequentially("By the sun " * 3, delay=120))
+    await expect(host.get_by_test_id("typing")).to_be_visible()
+    await take(host, HERE / "session.png")
+    await typing
+
+
 async def main(address: str) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     async with async_playwright() as playwright, AsyncExitStack() as stack:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        await pictures(browser, stack, address.rstrip("/"))
+        for step in (pictures, session):
+            await step(browser, stack, address.rstrip("/"))
 
 
 if __name__ == "__main__":

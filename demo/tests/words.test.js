@@ -8,7 +8,8 @@ import { enumerate, refused, say, systemWords } from "../words.js";
 
 const HOME = new URL("../", import.meta.url);
 const read = (name) => readFileSync(new URL(name, HOME), "utf8");
-const PAGE = read("index.html");
+const PAGES = readdirSync(HOME).filter((name) => name.endsWith(".html"));
+const PAGE = PAGES.map(read).join("\n");
 const SOURCES = readdirSync(HOME)
   .filter((name) => name.endsWith(".js"))
   .map((name) => [name, read(name).replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "")]);
@@ -25,6 +26,10 @@ function paramsOf(words) {
     all[stem(key)] = new Set([...(all[stem(key)] ?? []), ...params(text)]);
   return Object.fromEntries(Object.entries(all).map(([key, names]) => [key, [...names].sort()]));
 }
+
+test("there are the chat and three pages beside it", () => {
+  expect(PAGES.sort()).toEqual(["index.html", "room.html", "session.html", "socketio.html"]);
+});
 
 test("both languages have the same words", () => {
   expect([...stems(ko)].sort()).toEqual([...stems(en)].sort());
@@ -49,7 +54,7 @@ const used = new Set();
 const begun = new Set();
 for (const [, source] of SOURCES) {
   for (const [, key] of source.matchAll(/"([a-z]\w*(?:\.\w+)+)"/g)) used.add(key);
-  for (const [, key] of source.matchAll(/`((?!messenger)[a-z]\w*(?:\.\w+)*\.)\$\{/g)) begun.add(key);
+  for (const [, key] of source.matchAll(/`((?!messenger|bearer)[a-z]\w*(?:\.\w+)*\.)\$\{/g)) begun.add(key);
   for (const [, key] of source.matchAll(/`([a-z]\w*(?:\.\w+)+)\$\{/g)) begun.add(key);
 }
 for (const [, key] of PAGE.matchAll(/data-say(?:-\w+)?="([^"]+)"/g)) used.add(key);
@@ -71,7 +76,8 @@ test("every word that is there is said", () => {
 });
 
 test("nothing that people read stands outside the dictionaries", () => {
-  const KEYS = /^(Arrow(Up|Down|Left|Right)|Enter|Escape|Home|End|Page(Up|Down)|Tab|Backspace|English|Notification)$/;
+  const KEYS =
+    /^(Arrow(Up|Down|Left|Right)|Enter|Escape|Home|End|Page(Up|Down)|Tab|Backspace|English|Notification|Bearer …)$/;
   const found = [];
   for (const [name, source] of SOURCES)
     for (const [, double, template] of source.matchAll(/"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`/g)) {

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from tests.e2e.devices import ALICE, BOB, CHIARA, DAE, Device, Devices
 
 # What people are called, how a language calls itself, and what has no other name. The names of conversations come to it.
-DATA = {"Alice", "Bob", "Chiara", "Dae-jung", "English", "ID"}
+DATA = {"Alice", "Bob", "Chiara", "Dae-jung", "English", "ID", "Socket", "IO"}
 # All that can be read or is read aloud; frames and facts of the connection are the wire's own words, messages are people's.
 WORDS = """() => {
   const found = [];

@@ -61,7 +61,7 @@ INSPECT = r"""() => {
       if ((name === "href" || name === "src") && !/^(\.\/|demo\/[a-z.]+|https?:\/\/\S+)$/.test(value)) tell(name);
     }
     if (element.localName === "img" && element.className !== "picture") tell("image");
-    if (element.localName === "a" && element.id !== "switch-user" && !element.closest(".content, .attachment")) tell("link");
+    if (element.localName === "a" && element.id !== "switch-user" && !element.closest(".content, .attachment, .ways")) tell("link");
   }
   for (const [what, count] of Object.entries({ script: 1, link: 8, form: 1, "textarea:not(.token-field)": 1 })) {
     const found = document.querySelectorAll(what).length;
