@@ -20,7 +20,6 @@ from messenger.dialects.socket_door import Command, Connection, Door, Held, List
 from messenger.dialects.visitors import Refused
 from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
-from messenger.domain.session import Said
 from messenger.errors import Forbidden, NotParticipant, SessionNotFound, Unauthorized, Unavailable
 from messenger.protocol import schemas
 from messenger.protocol.fields import Text
@@ -111,9 +110,8 @@ async def get_chat_history(door: "Door", connection: Connection, _: Json) -> Non
     hearer = _joined(connection)
     door.context.message_rates.take(hearer.user_id)  # it is as much as many of them
     messages, count = await door.context.sessions.history(hearer.user_id, hearer.room.conversation_id)
-    door.tell(
-        connection, Words("chat_history", {"messages": [entry(message) for message in messages], "total_count": count})
-    )
+    told = [entry(it.id, it.nickname, it.content, it.message_type, it.created_at) for it in messages]
+    door.tell(connection, Words("chat_history", {"messages": told, "total_count": count}))
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -161,13 +159,14 @@ def joined(session_id: str, room: LiveRoom) -> Words:
     return Words("joined_session", {"session_id": session_id, "participant_count": room.count})
 
 
-def entry(message: Said) -> Json:
+def entry(id_: Any, nickname: str, content: str, message_type: str, created_at: Any) -> Json:
+    """A message, live or of the history; id and time are text already, or become it."""
     return {
-        "id": message.id,
-        "participant_nickname": message.nickname,
-        "message": message.content,
-        "message_type": message.message_type,
-        "created_at": message.created_at,
+        "id": id_,
+        "participant_nickname": nickname,
+        "message": content,
+        "message_type": message_type,
+        "created_at": created_at,
     }
 
 
@@ -176,18 +175,9 @@ def entry(message: Said) -> Json:
 
 def said(room: LiveRoom, event: Json) -> Told:
     message = event["data"]
-    return Told(
-        Words(
-            "new_message",
-            {
-                "id": message["id"],
-                "participant_nickname": room.person(UserId(message["sender_id"])).nickname,
-                "message": message["content"],
-                "message_type": message["message_type"],
-                "created_at": message["created_at"],
-            },
-        )
-    )
+    nickname = room.person(UserId(message["sender_id"])).nickname
+    told = entry(message["id"], nickname, message["content"], message["message_type"], message["created_at"])
+    return Told(Words("new_message", told))
 
 
 def counted(room: LiveRoom, event: Json) -> Told:
