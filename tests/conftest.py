@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,8 @@ import uvloop
 from messenger.embedded import embedded_servers
 from tests.support.database import Database, Servers
 from tests.support.node import Cluster
+
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that the daemon runs on: its transports are not asyncio's own."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +105,10 @@ async def oracle(database: Database) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def cluster(servers: Servers, database: Database) -> AsyncIterator[Cluster]:
+async def cluster(servers: Servers, database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     """Nodes on one database and one bus, started on demand; what they were started with is given back."""
     async with AsyncExitStack() as stack:
-        yield Cluster(stack, database.app_url, servers.redis_url, prefix=f"t{secrets.token_hex(5)}:")
+        cluster = Cluster(stack, database.app_url, servers.redis_url, prefix=f"t{secrets.token_hex(5)}:")
+        yield cluster
+        if FAILED in request.node.stash:
+            cluster.describe()

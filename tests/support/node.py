@@ -90,6 +90,19 @@ class Cluster:
             "jwt_secret": SECRET,
         }
         self.prefix = prefix
+        self._nodes: list[Node] = []
+
+    def describe(self) -> None:
+        """Print what the nodes know and what all tasks wait for: what is left to look at of a test that failed."""
+        for node in self._nodes:
+            hub, repair = node.context.node.hub, node.context.node.repair
+            polls = sum(repair.poll_times.numbers[:-1])
+            print(f"{node.origin}: {polls} polls up to transaction {repair._since}; owed {repair._owed}")
+            print(f"  people {hub.people}; chores {list(node.context.node.chores._running)}")
+            for feed in hub.feeds.values():
+                print(f"  feed {feed.conversation_id} at {feed.position}, heard {feed.heard}: {feed.members}")
+        for task in asyncio.all_tasks():
+            print(task)
 
     async def node(self, **settings: Any) -> Node:
         """Start one more node; `settings` are fields of Config."""
@@ -107,7 +120,10 @@ class Cluster:
             await server.start()
             stack.push_async_callback(lifecycle.drain, server.app)
             session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-            yield Node(server, session, stack)
+            node = Node(server, session, stack)
+            self._nodes.append(node)
+            yield node
+            self._nodes.remove(node)
 
 
 @contextmanager
