@@ -95,8 +95,10 @@ class Repair:
 
     async def poll(self) -> None:
         """One look at what was touched since the last one. Raises Unavailable."""
-        touched, horizon = await self._duties.touched_since(self._since, self._hub.people)
-        # Asked after the horizon was taken, so that nothing lies between this poll and the next.
+        # The horizon first, so that nothing lies between this poll and the next. Who is asked about is settled a moment before
+        # the answer is: whoever comes in meanwhile, and is taken into a conversation at once, is found from that horizon on.
+        horizon = await self._duties.horizon()
+        touched = await self._duties.touched_since(self._since, list(self._hub.people))
         people = await self._duties.people_since(self._since)
         self._since = horizon
         for conversation in touched:

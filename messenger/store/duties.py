@@ -31,16 +31,15 @@ class Duties:
             return epoch
 
     async def horizon(self) -> int:
-        """The transaction id at which the first poll begins."""
+        """The transaction id at which the next poll begins."""
         async with self._store.connection() as connection:
             horizon: int = await connection.fetchval(query("duties.horizon"))
             return horizon
 
-    async def touched_since(self, since: int, user_ids: Iterable[UserId]) -> tuple[Sequence[Touched], int]:
-        """What changed in or after transaction `since`, and where the next poll begins."""
+    async def touched_since(self, since: int, user_ids: Sequence[UserId]) -> Sequence[Touched]:
+        """What changed in or after transaction `since`, and which of these users take part in it."""
         async with self._store.connection() as connection:
-            rows = await connection.fetch(query("duties.touched_since"), since, list(user_ids))
-        return [touched_of(row) for row in rows if row["conversation_id"] is not None], rows[0]["horizon"]
+            return [touched_of(row) for row in await connection.fetch(query("duties.touched_since"), since, user_ids)]
 
     async def people_since(self, since: int) -> Sequence[Stirred]:
         """Of whom nodes have to hear since transaction `since`."""

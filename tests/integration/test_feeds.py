@@ -141,6 +141,27 @@ async def test_one_who_is_added_with_the_bus_away_sees_it_appear(cluster: Cluste
     assert [event["change"] for event in await dee.durable(tea, 3)] == [1, 2, 3]
 
 
+async def test_one_who_comes_in_during_a_poll_and_is_added_at_once_sees_it_appear(cluster: Cluster) -> None:
+    one, two = await cluster.node(), await cluster.node()
+    ann = one.client(ANN)
+    mute(one)
+    duties, is_asking, goes_on = two.context.node.repair._duties, asyncio.Event(), asyncio.Event()
+    touched_since = duties.touched_since
+
+    async def slow(since: int, user_ids: Any) -> Any:
+        user_ids = list(user_ids)
+        is_asking.set()
+        await goes_on.wait()
+        return await touched_since(since, user_ids)
+
+    duties.touched_since = slow  # type: ignore[method-assign]
+    await is_asking.wait()
+    dee = await two.phone(DEE)
+    tea = await ann.group(DEE)
+    goes_on.set()
+    assert (await dee.hear("conversation.created"))["conversation_id"] == tea
+
+
 async def test_where_history_begins_with_joining_nothing_from_before_is_told(cluster: Cluster) -> None:
     one, two = await cluster.node(), await cluster.node()
     ann = one.client(ANN)

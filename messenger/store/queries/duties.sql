@@ -14,10 +14,8 @@ update messenger.installation set epoch = substr(md5(gen_random_uuid()::text), 1
 select messenger.horizon()
 
 -- name: touched_since
--- What changed lately, and the horizon for the poll after this one, of one snapshot.
-select t.conversation_id, t.last_change, t.deleted, t.user_ids, h.horizon
-from (select messenger.horizon() as horizon) as h
-left join messenger.touched_since($1, $2) as t on true
+-- What changed lately, and which of these users take part in it.
+select conversation_id, last_change, deleted, user_ids from messenger.touched_since($1, $2)
 
 -- name: people_since
 -- Of whom nodes have to hear since a transaction.
