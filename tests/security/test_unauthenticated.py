@@ -113,6 +113,8 @@ async def costs(cluster: Cluster, servers: Servers, database: Database, many_des
             database_url=postgres.postgres_url(database.app_url), redis_url=redis.redis_url(servers.redis_url),
         ) as node,
     ):  # fmt: skip
+        # It polls once, because its connection to Redis is new.
+        await until(lambda: any(node.context.node.repair.poll_times.numbers))
         yield Costs(node, postgres, redis)
 
 
