@@ -1,9 +1,10 @@
 // Before a live session: come in with a code and a nickname, or open one as its host. A guest needs nothing else; a host is one of
-// the demo's people, or, where authentication is on, whomever his token names.
+// the demo's people, or, where authentication is on, whomever his token names. And how one goes.
 
+import { confirm } from "./dialogs.js";
 import { byId, fill, h, write } from "./dom.js";
 import { call, config } from "./page.js";
-import { codeWanted } from "./seat.js";
+import { codeWanted, giveUp } from "./seat.js";
 import { refused, say } from "./words.js";
 
 const CODE = "[A-Za-z0-9]{6,12}";
@@ -151,4 +152,19 @@ function asked(name, fields, run, reasons, resolve, trouble) {
     fields.map(({ element }) => element),
     h("div", { class: "card-actions" }, button),
   );
+}
+
+/** The buttons by which one leaves, and by which a host closes the session; `hangUp` ends the connection, `trouble` is told of a
+ *  refusal. */
+export function offerToGo({ as, code }, hangUp, trouble) {
+  byId("leave").onclick = () => {
+    hangUp();
+    giveUp();
+    location.assign(location.pathname);
+  };
+  byId("close").onclick = async () => {
+    const words = { title: say("live.closeTitle"), words: say("live.closeWords"), action: say("live.closeDo") };
+    if (!(await confirm(words))) return;
+    call(as, "PATCH", `sessions/${code}`, { status: "closed" }).catch((error) => trouble(refused(error)));
+  };
 }

@@ -5,8 +5,7 @@
 import { systemClock } from "./client/clock.js";
 import { Typing } from "./client/typing.js";
 import { avatar } from "./avatar.js";
-import { confirm } from "./dialogs.js";
-import { enter } from "./door.js";
+import { enter, offerToGo } from "./door.js";
 import { byId, fill, h, icon, write } from "./dom.js";
 import { address, call, furnish, keep, kept, offer, showOver, showRoom, showStatus, unfold } from "./page.js";
 import { Reconnecting } from "./reconnecting.js";
@@ -159,16 +158,11 @@ function attend(me) {
   fill(byId("slide-next"), icon("plus"));
   byId("slide-back").onclick = () => show(Math.max(1, (state.slide ?? 1) - 1));
   byId("slide-next").onclick = () => show((state.slide ?? 0) + 1);
-  byId("leave").onclick = () => {
-    line.end();
-    giveUp();
-    location.assign(location.pathname);
-  };
-  byId("close").onclick = async () => {
-    const words = { title: say("live.closeTitle"), words: say("live.closeWords"), action: say("live.closeDo") };
-    if (!(await confirm(words))) return;
-    call(me.as, "PATCH", `sessions/${code}`, { status: "closed" }).catch((error) => talk.trouble(refused(error)));
-  };
+  offerToGo(
+    me,
+    () => line.end(),
+    (words) => talk.trouble(words),
+  );
 
   function said({ type, message_id, content, participant_id, participant_nickname, timestamp }) {
     isHere(participant_id, participant_nickname);

@@ -1,13 +1,12 @@
 // The same live sessions over Socket.IO, as the stock socket.io-client speaks it; coming in is by REST, as on session.html.
 
-import { confirm } from "./dialogs.js";
-import { enter } from "./door.js";
+import { enter, offerToGo } from "./door.js";
 import { byId, h, write } from "./dom.js";
-import { address, call, furnish, keep, kept, offer, showOver, showRoom, showStatus, unfold } from "./page.js";
+import { address, furnish, keep, kept, offer, showOver, showRoom, showStatus, unfold } from "./page.js";
 import { giveUp, seatHeld, take, wayIn } from "./seat.js";
 import { Talk } from "./talk.js";
 import { io } from "./vendor/socket.io.esm.min.js";
-import { refused, say } from "./words.js";
+import { say } from "./words.js";
 
 const TRANSPORT = "messenger.transport";
 const TRANSPORTS = ["websocket", "polling"];
@@ -117,16 +116,11 @@ function attend(me) {
     showStatus("connecting");
     socket.connect();
   };
-  byId("leave").onclick = () => {
-    socket.disconnect();
-    giveUp();
-    location.assign(location.pathname);
-  };
-  byId("close").onclick = async () => {
-    const words = { title: say("live.closeTitle"), words: say("live.closeWords"), action: say("live.closeDo") };
-    if (!(await confirm(words))) return;
-    call(me.as, "PATCH", `sessions/${code}`, { status: "closed" }).catch((error) => talk.trouble(refused(error)));
-  };
+  offerToGo(
+    me,
+    () => socket.disconnect(),
+    (words) => talk.trouble(words),
+  );
 }
 
 // One element, before the room and in it; the choice stays in this tab.

@@ -137,7 +137,7 @@ class Door:
         self.connections: dict[str, Connection] = {}
         self._strangers: dict[str, float] = {}
         # What is to be said next, and to whom; one task hands it over, so that everybody hears it in this order.
-        self._said: list[tuple[Words, list[Connection]]] = []
+        self._said: deque[tuple[Words, list[Connection]]] = deque()
         self._due = asyncio.Event()
         self._idle = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
@@ -338,7 +338,7 @@ class Door:
             await self._due.wait()
             self._due.clear()
             while self._said:
-                words, connections = self._said.pop(0)
+                words, connections = self._said.popleft()
                 try:
                     await self._server.emit(words.event, words.data, to=[connection.sid for connection in connections])
                 except Exception:  # the others are not to fall silent

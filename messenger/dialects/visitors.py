@@ -5,14 +5,10 @@ A guest's token is signed with the daemon's own key, so that there are guests wh
 live sessions takes it.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import jwt
 from aiohttp import web
@@ -22,7 +18,8 @@ from messenger.dialects.live import INVALID_PARTICIPANT_ID, PARTICIPANT_NOT_FOUN
 from messenger.domain.ids import ConversationId
 from messenger.domain.session import Attendee, LiveSession
 from messenger.domain.user import Profile
-from messenger.errors import NotParticipant, SessionNotFound, Unauthorized, Unavailable
+from messenger.errors import NotParticipant, SessionNotFound, Unauthorized
+from messenger.gate import Gate
 from messenger.protocol.fields import UUID_TEXT
 from messenger.service.sessions import Sessions
 from messenger.service.users import Users
@@ -33,6 +30,8 @@ from messenger.transport.peer import network_of
 
 _TYPE: Final = "guest+jwt"
 _ALGORITHM: Final = "HS256"
+# So many addresses may ask at once; more than may ask the database, so that nobody waits here for another.
+WIDTH = 1000
 TURN_S = 5.0
 
 
@@ -79,7 +78,7 @@ class Visitors:
         self._sessions = sessions
         self._key = guest_key
         self._guesses = Buckets(config.rate_guesses)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Gate(WIDTH, TURN_S)
 
     def token(self, public_id: UUID, conversation_id: ConversationId) -> str:
         """A guest's, for this one session, as long as he may stay."""
@@ -105,10 +104,9 @@ class Visitors:
         """The session of a code, closed ones too; `by_id`: or of its id. Who guesses has to wait: raises RateLimited, before there
         is a look. Raises SessionNotFound, Unavailable."""
         guesser = network_of(request, self._config)
-        turn = self._turns.setdefault(guesser, asyncio.Lock())
         # One after the other: of many guesses at once most would be answered before the first was counted. A class that comes in
         # by one address waits a moment.
-        async with in_turn(turn):
+        async with self._turns.passed(guesser):
             self._guesses.take(guesser)
             is_guess = False
             try:
@@ -193,20 +191,6 @@ class Visitors:
             raise Unauthorized("token_expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthorized("token_invalid") from None
-
-
-@asynccontextmanager
-async def in_turn(turn: asyncio.Lock) -> AsyncIterator[None]:
-    """Wait for one's turn, TURN_S at the longest. Raises Unavailable."""
-    try:
-        async with asyncio.timeout(TURN_S):
-            await turn.acquire()
-    except TimeoutError:
-        raise Unavailable from None
-    try:
-        yield
-    finally:
-        turn.release()
 
 
 def _visitor(session: LiveSession, attendee: Attendee, presented: Presented) -> Visitor:

@@ -27,7 +27,7 @@ from messenger.domain.session import (
 from messenger.errors import Conflict, InvalidFrame, MessengerError, SessionNotFound
 from messenger.protocol import frames
 from messenger.service.announcer import Announcer
-from messenger.service.open_rooms import WhoIsOffline
+from messenger.service.idle import WhoIsOffline, abandoned
 from messenger.store.conversations import ConversationStore
 from messenger.store.sessions import SessionStore
 
@@ -166,20 +166,9 @@ class Sessions:
         self._announcer.signal(conversation_id, frames.session_stirred(conversation_id))
 
     async def clear_idle_guests(self, presence: WhoIsOffline) -> int:
-        """Let guests go whose time is over and who are not there; how many went. None while nobody can tell who is there.
-        Raises Unavailable."""
-        going: list[tuple[ConversationId, UserId]] = []
-        most = CLEARED_AT_ONCE
-        while True:
-            found = await self._store.idle_guests(most)
-            survey = await presence.survey(user_id for _, user_id in found)
-            if survey is not None:
-                going = [(place, user_id) for place, user_id in found if survey.online.get(user_id) is False]
-            if going or survey is None or len(found) < most:
-                break
-            most *= 2  # of those whose time was over first each is there still
+        """Let guests go whose time is over and who are not there; how many went. Raises Unavailable."""
         gone = 0
-        for conversation_id, user_id in going:
+        for conversation_id, user_id in await abandoned(self._store.idle_guests, presence, CLEARED_AT_ONCE):
             try:
                 told = await self._conversations.remove_participant(user_id, conversation_id, user_id)
             except MessengerError as error:

@@ -17,7 +17,7 @@ from messenger.errors import Unavailable
 from tests.support.node import FREE, Cluster, Node, node_of_stage, stage_with
 from tests.support.people import token
 from tests.support.reachable import SECRET
-from tests.support.sessions import LiveSession, Seat, open_session, session_of_stage
+from tests.support.sessions import LiveSession, Seat, ben_of_session, open_session, session_of_stage
 from tests.support.socket_io import (
     POLLING,
     WEBSOCKET,
@@ -38,14 +38,9 @@ FEW_BYTES = 65536
 
 stage = stage_with()
 node = node_of_stage()
-bees = session_of_stage()
+bees, ben = session_of_stage(), ben_of_session()
 driver = driver_of_module()
 clients = clients_of_test()
-
-
-@pytest.fixture
-async def ben(node: Node, bees: LiveSession) -> Seat:
-    return await bees.join(node, "Ben")
 
 
 @pytest.fixture

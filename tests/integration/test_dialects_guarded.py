@@ -20,6 +20,7 @@ from tests.support.sessions import (
     Seat,
     answered,
     ask,
+    ben_of_session,
     join,
     knock,
     open_session,
@@ -34,12 +35,7 @@ FULL, OVERLOADED = (1013, "too_many_connections"), (1013, "overloaded")
 
 stage = stage_with()
 node = node_of_stage()
-bees = session_of_stage()
-
-
-@pytest.fixture
-async def ben(node: Node, bees: LiveSession) -> Seat:
-    return await bees.join(node, "Ben")
+bees, ben = session_of_stage(), ben_of_session()
 
 
 # Questions, and what cannot be translated.

@@ -13,7 +13,7 @@ from messenger.fanout.reception import Reception
 from messenger.service.sessions import Sessions
 from tests.support.node import Node, Stage, node_of_stage, stage_with
 from tests.support.people import A_TIME, A_UUID7
-from tests.support.sessions import LiveSession, Seat, ask, open_session
+from tests.support.sessions import LiveSession, Seat, ask, ben_of_session, open_session, session_of_stage
 from tests.support.socket_io import (
     EITHER,
     POLLING,
@@ -28,17 +28,7 @@ stage = stage_with()
 node = node_of_stage()
 driver = driver_of_module()
 clients = clients_of_test()
-
-
-@pytest.fixture
-async def bees(stage: Stage, node: Node) -> LiveSession:
-    (host,) = stage.people(1)
-    return await open_session(node, host)
-
-
-@pytest.fixture
-async def ben(node: Node, bees: LiveSession) -> Seat:
-    return await bees.join(node, "Ben")
+bees, ben = session_of_stage(), ben_of_session()
 
 
 def said(nickname: str, message: str, message_type: str = "text") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from messenger.dialects.socket_io import DOOR
 from tests.support.node import FREE, Cluster, Node, Stage, logged, node_of_stage, stage_with
 from tests.support.people import token
 from tests.support.reachable import SECRET
-from tests.support.sessions import LiveSession, Seat, open_session
+from tests.support.sessions import LiveSession, Seat, ben_of_session, open_session, session_of_stage
 from tests.support.socket_io import (
     EITHER,
     POLLING,
@@ -36,17 +36,7 @@ stage = stage_with(allowed_origins=(FRIEND,), max_frame_bytes=4096)
 node = node_of_stage()
 driver = driver_of_module()
 clients = clients_of_test()
-
-
-@pytest.fixture
-async def bees(stage: Stage, node: Node) -> LiveSession:
-    (host,) = stage.people(1)
-    return await open_session(node, host)
-
-
-@pytest.fixture
-async def ben(node: Node, bees: LiveSession) -> Seat:
-    return await bees.join(node, "Ben")
+bees, ben = session_of_stage(), ben_of_session()
 
 
 @pytest.fixture(autouse=True)

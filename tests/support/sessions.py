@@ -147,6 +147,16 @@ def session_of_stage() -> Any:
     return bees
 
 
+def ben_of_session() -> Any:
+    """A fixture for each test: a guest in that session."""
+
+    @pytest.fixture
+    async def ben(node: Node, bees: LiveSession) -> Seat:
+        return await bees.join(node, "Ben")
+
+    return ben
+
+
 async def join(node: Reachable, code: str, nickname: Any, **headers: str) -> tuple[int, Frame]:
     return await ask(node, "POST", f"/join/{code}", None, {"nickname": nickname}, **headers)
 
