@@ -4,10 +4,11 @@ from aiohttp import web
 
 from messenger import lifecycle
 from messenger.config import Config
-from messenger.dialects import open_room, session, session_rest, socket_io
+from messenger.dialects import channel, open_room, platform, session, session_rest, socket_io
+from messenger.domain.attachment import ATTACHMENTS
 from messenger.transport import contract, demo, health, middleware, ws
 from messenger.transport.context import ALONE, CONFIG, PLACE, Place
-from messenger.transport.rest import conversations, devices, messages, participants, sync, users
+from messenger.transport.rest import attachments, conversations, devices, messages, participants, sync, users
 
 API = "/api/v1/messenger"
 # A user, also by the id that the host has for him: any text. What stands for itself would not match braces.
@@ -24,6 +25,7 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
             middleware.log_requests,
             middleware.fence,
             middleware.tell_problems,
+            platform.keep_to_the_host,
         ],
         client_max_size=MAX_BODY_BYTES,
     )
@@ -57,6 +59,11 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
             web.delete(API + "/conversations/{conversation_id}/participants/{user_id}", participants.remove),
             web.get(API + "/conversations/{conversation_id}/notifications", conversations.notifications),
             web.put(API + "/conversations/{conversation_id}/notifications", conversations.set_notifications),
+            web.post(ATTACHMENTS, attachments.upload),
+            web.get(ATTACHMENTS + "/{attachment_id}", attachments.show),
+            web.get(ATTACHMENTS + "/{attachment_id}/links", attachments.links),
+            web.get(ATTACHMENTS + "/{attachment_id}/content", attachments.content),
+            web.get(ATTACHMENTS + "/{attachment_id}/thumbnail", attachments.thumbnail),
             web.post(API + "/sync", sync.sync),
             web.get(API + "/users/me", users.me),
             web.get(API + "/users/me/blocks", users.blocks),
@@ -76,8 +83,27 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
             web.get("/api/v1/sessions/{session_code}/state", session_rest.state),
             web.put("/api/v1/sessions/{session_code}/state", session_rest.put_state),
             web.post("/api/v1/join/{session_code}", session_rest.join),
+            web.get("/api/v1/chat/ws/{channel_url}", channel.open_socket),
+            web.get("/api/v1/chat/ws/{channel_url}/test", channel.open_test_socket),
             web.get("/socket.io/", socket_io.poll),
             web.post("/socket.io/", socket_io.push),
+            web.post(f"{platform.ROOT}/group_channels", platform.create),
+            web.get(f"{platform.ROOT}/group_channels", platform.list_),
+            web.get(f"{platform.ROOT}/group_channels/{{channel_url}}", platform.show),
+            web.put(f"{platform.ROOT}/group_channels/{{channel_url}}", platform.change),
+            web.delete(f"{platform.ROOT}/group_channels/{{channel_url}}", platform.delete),
+            web.post(f"{platform.ROOT}/group_channels/{{channel_url}}/invite", platform.invite),
+            web.put(f"{platform.ROOT}/group_channels/{{channel_url}}/leave", platform.leave),
+            web.get(f"{platform.ROOT}/group_channels/{{channel_url}}/members", platform.members),
+            web.post(f"{platform.ROOT}/group_channels/{{channel_url}}/messages", platform.say),
+            web.get(f"{platform.ROOT}/group_channels/{{channel_url}}/messages", platform.messages),
+            web.put(f"{platform.ROOT}/group_channels/{{channel_url}}/messages/{{message_number}}", platform.edit),
+            web.delete(f"{platform.ROOT}/group_channels/{{channel_url}}/messages/{{message_number}}", platform.withdraw),
+            web.post(f"{platform.ROOT}/users", platform.create_user),
+            web.get(f"{platform.ROOT}/users", platform.list_users),
+            web.get(f"{platform.ROOT}/users/{ANYBODY}", platform.show_user),
+            web.put(f"{platform.ROOT}/users/{ANYBODY}", platform.change_user),
+            web.delete(f"{platform.ROOT}/users/{ANYBODY}", platform.delete_user),
             web.get("/stats", health.stats),
             web.get("/metrics", health.metrics),
             web.get("/healthz", health.healthz),

@@ -176,6 +176,21 @@ def parse_level(text: str) -> str:
     return one_of("DEBUG", "INFO", "WARNING", "ERROR")(text.upper())
 
 
+def parse_public_url(text: str) -> str:
+    """Where the daemon is reached from outside, without a slash at the end. Raises ValueError."""
+    if not re.fullmatch(r"https?://[^/\s?#@\\]+(/[^\s?#\\]*)?", text) or not _is_readable(text):
+        raise ValueError("must be an address such as https://chat.example.org")
+    return text.rstrip("/")
+
+
+def parse_types(text: str) -> tuple[str, ...]:
+    """MIME types in lower case; `*` stands for whatever is after the slash, or for the rest of it. Raises ValueError."""
+    for part in parse_list(text):
+        if not re.fullmatch(r"[a-z0-9.+-]+/([a-z0-9.+-]*\*|[a-z0-9.+-]+)", part):
+            raise ValueError(f"names {part!r}, which is no type such as image/png or image/*")
+    return parse_list(text)
+
+
 def setting(name: str, parse: Callable[[str], Any], default: Any, help_: str) -> Any:
     """One field of Config and one variable of the environment."""
     return field(
@@ -192,6 +207,30 @@ def default_data_dir() -> Path:
 
 
 POSTGRES_URL = url("postgresql", "postgres")
+# What people send each other. No programs; what a browser would run comes out as text/plain, whatever it is called.
+ATTACHMENT_TYPES = (
+    "image/*",
+    "audio/*",
+    "video/*",
+    "text/plain",
+    "text/csv",
+    "application/pdf",
+    "application/rtf",
+    "application/epub+zip",
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-powerpoint",
+    "application/vnd.openxmlformats-officedocument.*",
+    "application/vnd.oasis.opendocument.*",
+    "application/zip",
+    "application/gzip",
+    "application/zstd",
+    "application/x-7z-compressed",
+    "application/x-bzip2",
+    "application/x-rar-compressed",
+    "application/x-tar",
+    "application/x-xz",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +245,7 @@ class Config:
     )
     redis_url: str = setting("REDIS_URL", url("redis", "rediss", "unix"), "", "Redis 6.2 or later, or Valkey")
     redis_prefix: str = setting("REDIS_PREFIX", parse_redis_prefix, "", "before every key and channel")
-    data_dir: Path = setting("DATA_DIR", Path, default_data_dir, "folder of the embedded servers")
+    data_dir: Path = setting("DATA_DIR", Path, default_data_dir, "folder of uploads, and of the embedded servers")
     auth: str = setting("AUTH", one_of("jwt", "off"), "jwt", "jwt, or off (demo and tests only)")
     jwt_secret: str = setting("JWT_SECRET", str, "", f"key of HS256, {MIN_SECRET_BYTES} bytes or more")
     jwt_public_key_file: str = setting("JWT_PUBLIC_KEY_FILE", str, "", "public key in PEM, for RS256, ES256 or EdDSA")
@@ -295,6 +334,26 @@ class Config:
     rate_guesses: Rate = setting(
         "RATE_GUESSES", parse_rate, Rate(10, 60, 20), "codes of no session, tried from one address"
     )
+    public_url: str = setting(
+        "PUBLIC_URL", parse_public_url, "", "where the daemon is reached from outside; none: links to files are paths"
+    )
+    max_attachment_bytes: int = setting("MAX_ATTACHMENT_BYTES", whole(1), 26_214_400, "largest file")
+    max_idle_upload_bytes: int = setting(
+        "MAX_IDLE_UPLOAD_BYTES", whole(1), 1 << 30, "whose files that no message carries have more uploads nothing"
+    )
+    attachment_types: tuple[str, ...] = setting(
+        "ATTACHMENT_TYPES",
+        parse_types,
+        ATTACHMENT_TYPES,
+        "types of files that may be uploaded, told by their bytes; none of them is ever HTML, SVG or a script",
+    )
+    attachment_link_s: int = setting(
+        "ATTACHMENT_LINK_S", whole(2), 300, "so long at most a link to a file's bytes holds"
+    )
+    attachment_orphan_s: float = setting(
+        "ATTACHMENT_ORPHAN_S", seconds(1), 86_400.0, "a file that no message has carried for so long is cleared away"
+    )
+    rate_uploads: Rate = setting("RATE_UPLOADS", parse_rate, Rate(1, 1, 30), "uploads a user: refill and burst")
     demo: bool = setting("DEMO", parse_bool, False, "serves the demo client at /")
     log_format: str = setting("LOG_FORMAT", one_of("console", "json"), "", "console on a terminal, else json")
     log_level: str = setting("LOG_LEVEL", parse_level, "INFO", "DEBUG, INFO, WARNING or ERROR")
@@ -302,6 +361,11 @@ class Config:
     @property
     def algorithms(self) -> tuple[str, ...]:
         return self.jwt_algorithms or (("HS256",) if self.jwt_secret else ("RS256", "ES256", "EdDSA"))
+
+    @property
+    def attachments_dir(self) -> Path:
+        """Where uploads are kept. The nodes of a cluster share it."""
+        return self.data_dir / "attachments"
 
     @property
     def notifies(self) -> bool:

@@ -3,12 +3,15 @@
     MessengerError
     ├── InvalidJson, InvalidFrame, InvalidConversationId, InvalidMessageId      bad frames
     ├── ContentEmpty, ContentTooLong                                             bad content
-    ├── NotParticipant, MessageNotFound, UserNotFound, SessionNotFound           not there, or not for you
+    ├── NotParticipant, MessageNotFound, UserNotFound, SessionNotFound,
+    │   ChannelNotFound, AttachmentNotFound                                      not there, or not for you
+    ├── TooLarge, TypeNotAllowed                                                 bad files
     ├── Forbidden, Unauthorized                                                  not allowed
     ├── ClientIdConflict, Conflict, NicknameTaken                                taken
     ├── RateLimited                                                              later
     ├── UnknownType                                                              only told to a frame with a ref
     └── Unavailable                                                              fate unknown: send again
+        └── StorageAway                                                          nothing was kept
 
 An exception's docstring is its default message.
 """
@@ -113,6 +116,35 @@ class SessionNotFound(MessengerError):
     code = "not_found"
 
 
+class ChannelNotFound(MessengerError):
+    """"Channel" not found."""
+
+    code = "not_found"
+
+
+class AttachmentNotFound(MessengerError):
+    """Attachment not found"""
+
+    code = "not_found"
+
+
+class TooLarge(MessengerError):
+    """The file is too large"""
+
+    code = "too_large"
+
+    @classmethod
+    def over(cls, limit: int) -> "TooLarge":
+        """`limit` in bytes."""
+        return cls(f"A file may have {limit} bytes", field="file")
+
+
+class TypeNotAllowed(MessengerError):
+    """Files of this type are not allowed"""
+
+    code = "unsupported_media_type"
+
+
 class NicknameTaken(MessengerError):
     """Nickname is already taken"""
 
@@ -144,6 +176,10 @@ class Unavailable(MessengerError):
     """The database did not answer; send again with the same client_id"""
 
     code = "unavailable"
+
+
+class StorageAway(Unavailable):
+    """The file store did not answer; try again later"""
 
 
 class Conflict(MessengerError):

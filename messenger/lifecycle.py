@@ -29,6 +29,10 @@ from messenger.domain.session import STATE_S
 from messenger.errors import SetupError
 from messenger.fanout.node import Node, NodeSettings
 from messenger.metrics import Histogram, watch_loop_forever
+from messenger.service.accounts import Accounts
+from messenger.service.attachments import Addresses, Attachments
+from messenger.service.channel_rooms import ChannelRooms
+from messenger.service.channels import Channels
 from messenger.service.conversations import Conversations
 from messenger.service.messages import Messages
 from messenger.service.open_rooms import OpenRooms
@@ -36,6 +40,10 @@ from messenger.service.sessions import Sessions
 from messenger.service.sync import Sync
 from messenger.service.typing import TypingIndicator
 from messenger.service.users import Users
+from messenger.storage.folder import Folder
+from messenger.store.attachments import AttachmentStore
+from messenger.store.channel_rooms import ChannelRoomStore
+from messenger.store.channels import AccountStore, ChannelStore
 from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.lanes import Lanes
@@ -63,9 +71,12 @@ ANSWER_S = 5.0
 
 
 async def resources(app: web.Application) -> AsyncIterator[None]:
-    """The application's one cleanup context. Raises Unavailable where the database is away at the start."""
+    """The application's one cleanup context. Raises Unavailable where the database is away at the start, SetupError where uploads
+    cannot be kept."""
     config, place = app[CONFIG], app[PLACE]
     outbox_filled = asyncio.Event()
+    folder = Folder(config.attachments_dir)
+    await asyncio.to_thread(folder.prepare)
     async with (
         opened_keys(config) as keys,
         Store.connected(config.database_url) as store,
@@ -86,8 +97,15 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                 outbox_filled,
             ) as dispatch,
         ):
-            users = Users(people, node.relay, provision=config.unknown_users == "provision")
+            provision = config.unknown_users == "provision"
+            users = Users(people, node.relay, provision=provision)
+            talks = Conversations(
+                conversations, node.relay, provision=provision, anyone_starts=config.who_starts == "anyone"
+            )
+            words = Messages(messages, lanes, node.relay, max_content_chars=config.max_content_chars)
+            accounts = Accounts(AccountStore(store), talks, node.relay, provision=provision)
             loop_delay = Histogram()
+            guest_key = await sessions.guest_key()
             siblings = Siblings(
                 node, lambda: Meter(context, store, lanes, loop_delay).read(), place.folder, place.number
             )
@@ -99,13 +117,8 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                 duties=duties,
                 authenticator=Authenticator(config, users, keys),
                 users=users,
-                messages=Messages(messages, lanes, node.relay, max_content_chars=config.max_content_chars),
-                conversations=Conversations(
-                    conversations,
-                    node.relay,
-                    provision=config.unknown_users == "provision",
-                    anyone_starts=config.who_starts == "anyone",
-                ),
+                messages=words,
+                conversations=talks,
                 sync=Sync(conversations, duties),
                 typing=TypingIndicator(node.relay, node.hub),
                 push_devices=PushDevices(push_devices, push_guard, None if vapid is None else vapid.public_key),
@@ -115,9 +128,21 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
                     sessions, conversations, node.relay, node.bus.states(lasts_s=STATE_S), guest_s=config.guest_ttl_s
                 ),
                 open_rooms=OpenRooms(OpenRoomStore(store), idle_s=config.open_room_ttl_s),
+                channel_rooms=ChannelRooms(ChannelRoomStore(store)),
+                accounts=accounts,
+                channels=Channels(ChannelStore(store), accounts, talks, words, node.relay),
                 joins=Buckets(config.rate_joins),
+                attachments=Attachments(
+                    AttachmentStore(store),
+                    folder,
+                    Addresses(guest_key, lasts_s=config.attachment_link_s, origin=config.public_url),
+                    types=config.attachment_types,
+                    idle_s=config.attachment_orphan_s,
+                    idle_bytes=config.max_idle_upload_bytes,
+                ),
+                upload_rates=Buckets(config.rate_uploads),
             )
-            visitors = Visitors(config, context.authenticator, users, context.sessions, await sessions.guest_key())
+            visitors = Visitors(config, context.authenticator, users, context.sessions, guest_key)
             app[HALL] = hall = Hall(Rooms(context), visitors, Buckets(config.rate_rooms))
             app[DOOR] = door = make_door(context, hall)
             tasks = [

@@ -20,6 +20,7 @@ from messenger.config import Config
 from messenger.delivery.guard import Guard, Refused
 from messenger.delivery.vapid import Vapid
 from messenger.errors import SetupError
+from messenger.storage.folder import Folder
 from messenger.store.migrate import applied_by_app, missing
 from messenger.store.queries import query
 from messenger.store.session import in_one_line
@@ -61,6 +62,11 @@ def require_settings(config: Config) -> None:
     if config.jwt_public_key_file:
         _require_key(config)
     _require_ways_out(config)
+
+
+def require_room(config: Config) -> None:
+    """A folder for uploads; made where there is none. Raises SetupError, one line."""
+    Folder(config.attachments_dir).prepare()
 
 
 def _require_ways_out(config: Config) -> None:
@@ -120,6 +126,7 @@ async def examine(config: Config) -> list[Finding]:
         findings.append(Finding("settings", True, "complete"))
     except SetupError as error:
         findings.append(Finding("settings", False, str(error), "see messenger serve --help"))
+    findings.append(_uploads(config))
     if config.auth == "off":
         findings.append(Finding("authentication", True, "off: for demo and tests only"))
     if config.jwt_jwks_url:
@@ -148,6 +155,13 @@ async def examine(config: Config) -> list[Finding]:
     if config.redis_url:
         findings += await _bus(config.redis_url)
     return findings
+
+
+def _uploads(config: Config) -> Finding:
+    """Whether they can be kept; nothing is made, for whoever looks may be somebody else than who serves."""
+    ok = Folder(config.attachments_dir).is_writable()
+    text = f"{'kept' if ok else 'cannot be kept'} in {config.attachments_dir}"
+    return Finding("uploads", ok, text, "MESSENGER_DATA_DIR must be a folder that the daemon may write to")
 
 
 def _encrypted(url: str) -> Finding:

@@ -4,6 +4,68 @@
 grant usage on schema messenger to messenger_app;
 
 
+create table messenger.attachment_uses (
+    conversation_id uuid not null,
+    message_id uuid not null,
+    attachment_id uuid not null,
+    constraint attachment_uses_pk PRIMARY KEY (conversation_id, message_id, attachment_id),
+    constraint attachment_uses_attachment_fk FOREIGN KEY (attachment_id) REFERENCES messenger.attachments(id) ON DELETE RESTRICT,
+    constraint attachment_uses_message_fk FOREIGN KEY (conversation_id, message_id) REFERENCES messenger.messages(conversation_id, id) ON DELETE CASCADE
+);
+comment on table messenger.attachment_uses is 'Which messages carry an upload: whoever may see one of them may load it down.';
+CREATE INDEX attachment_uses_attachment ON messenger.attachment_uses USING btree (attachment_id);
+CREATE TRIGGER tell_attachment AFTER INSERT OR DELETE ON messenger.attachment_uses FOR EACH ROW EXECUTE FUNCTION messenger.tell_attachment();
+alter table messenger.attachment_uses enable row level security;
+alter table messenger.attachment_uses force row level security;
+create policy owner_all on messenger.attachment_uses as permissive for all to OWNER
+    using true
+    with check true;
+create policy select_reader on messenger.attachment_uses as permissive for select to messenger_app
+    using (EXISTS ( SELECT
+   FROM messenger.messages m
+  WHERE ((m.conversation_id = attachment_uses.conversation_id) AND (m.id = attachment_uses.message_id))));
+grant select on messenger.attachment_uses to messenger_app;
+
+
+create table messenger.attachments (
+    id uuid not null,
+    uploaded_by bigint not null,
+    name text not null,
+    mime_type text not null,
+    size bigint not null,
+    width integer,
+    height integer,
+    has_thumbnail boolean not null default false,
+    source text,
+    created_at timestamp with time zone not null default clock_timestamp(),
+    idle_since timestamp with time zone default clock_timestamp(),
+    constraint attachments_pk PRIMARY KEY (id),
+    constraint attachments_source_unique UNIQUE (source),
+    constraint attachments_uploaded_by_fk FOREIGN KEY (uploaded_by) REFERENCES messenger.users(id) ON DELETE RESTRICT,
+    constraint attachments_mime_type_length CHECK (((length(mime_type) >= 1) AND (length(mime_type) <= 127))),
+    constraint attachments_name_length CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    constraint attachments_size_positive CHECK ((size >= 0))
+);
+comment on table messenger.attachments is 'Uploaded files; their bytes are in the storage, under the id.';
+comment on column messenger.attachments.source is 'Where an imported one came from, so that it comes once.';
+comment on column messenger.attachments.idle_since is 'Since when no message carries it; null as long as one does.';
+CREATE INDEX attachments_idle ON messenger.attachments USING btree (idle_since) WHERE (idle_since IS NOT NULL);
+CREATE INDEX attachments_idle_of ON messenger.attachments USING btree (uploaded_by) INCLUDE (size) WHERE (idle_since IS NOT NULL);
+CREATE INDEX attachments_uploaded_by ON messenger.attachments USING btree (uploaded_by);
+alter table messenger.attachments enable row level security;
+alter table messenger.attachments force row level security;
+create policy insert_uploader on messenger.attachments as permissive for insert to messenger_app
+    with check (uploaded_by = messenger.current_user_id());
+create policy owner_all on messenger.attachments as permissive for all to OWNER
+    using true
+    with check true;
+create policy select_uploader_or_reader on messenger.attachments as permissive for select to messenger_app
+    using ((uploaded_by = messenger.current_user_id()) OR (EXISTS ( SELECT
+   FROM messenger.attachment_uses u
+  WHERE (u.attachment_id = attachments.id))));
+grant insert (id, uploaded_by, name, mime_type, size, width, height, has_thumbnail), select on messenger.attachments to messenger_app;
+
+
 create table messenger.blocks (
     user_id bigint not null,
     blocked_id bigint not null,
@@ -53,11 +115,13 @@ create table messenger.conversation_heads (
     participant_count integer not null default 0,
     active_at timestamp with time zone not null default clock_timestamp(),
     touched xid8 not null default pg_current_xact_id(),
+    is_jumbled boolean not null default false,
     constraint conversation_heads_pk PRIMARY KEY (conversation_id),
     constraint conversation_heads_conversation_fk FOREIGN KEY (conversation_id) REFERENCES messenger.conversations(id) ON DELETE CASCADE
 );
 comment on table messenger.conversation_heads is 'The narrow row that a write locks to take the next numbers, so that number order is commit order.';
 comment on column messenger.conversation_heads.touched is 'The transaction of the latest change: a poll asks for what is not below the oldest one that the poll before saw running.';
+comment on column messenger.conversation_heads.is_jumbled is 'An import brought something older than what was there: times do not ascend with seq.';
 CREATE INDEX conversation_heads_touched ON messenger.conversation_heads USING btree (touched);
 alter table messenger.conversation_heads enable row level security;
 alter table messenger.conversation_heads force row level security;
@@ -116,11 +180,17 @@ create table messenger.conversations (
     join_code text,
     closed_at timestamp with time zone,
     open_room text,
+    channel_url text,
+    channel_no bigint,
+    constraint conversations_channel_no_unique UNIQUE (channel_no),
+    constraint conversations_channel_url_unique UNIQUE (channel_url),
     constraint conversations_direct_unique UNIQUE (direct_low, direct_high),
     constraint conversations_join_code_unique UNIQUE (join_code),
     constraint conversations_open_room_unique UNIQUE (open_room),
     constraint conversations_pk PRIMARY KEY (id),
     constraint conversations_created_by_fk FOREIGN KEY (created_by) REFERENCES messenger.users(id) ON DELETE RESTRICT,
+    constraint conversations_channel_url_shape CHECK ((channel_url ~ '^[A-Za-z0-9_-]{1,100}$'::text)),
+    constraint conversations_channel_whole CHECK (((channel_url IS NULL) = (channel_no IS NULL))),
     constraint conversations_direct_pair CHECK (
 CASE type
     WHEN 'direct'::text THEN ((direct_low < direct_high) AND (direct_low IS NOT NULL) AND (direct_high IS NOT NULL))
@@ -136,6 +206,8 @@ comment on table messenger.conversations is 'A deleted one stays as an empty she
 comment on column messenger.conversations.join_code is 'By which guests find a live session.';
 comment on column messenger.conversations.closed_at is 'Since when it admits nobody and takes no messages.';
 comment on column messenger.conversations.open_room is 'The name of a room that needs no account; whoever is there speaks through its one participant.';
+comment on column messenger.conversations.channel_url is 'What the host application calls it; one with a name is a channel.';
+comment on column messenger.conversations.channel_no is 'What its messages'' integer ids are made of; never given twice.';
 alter table messenger.conversations enable row level security;
 alter table messenger.conversations force row level security;
 create policy owner_all on messenger.conversations as permissive for all to OWNER
@@ -144,6 +216,20 @@ create policy owner_all on messenger.conversations as permissive for all to OWNE
 create policy select_participant on messenger.conversations as permissive for select to messenger_app
     using (id = ANY (ARRAY( SELECT messenger.my_conversation_ids() AS my_conversation_ids)));
 grant select on messenger.conversations to messenger_app;
+
+
+create table messenger.deleted_names (
+    external_id text not null,
+    tokens_not_before timestamp with time zone not null,
+    constraint deleted_names_pk PRIMARY KEY (external_id)
+);
+comment on table messenger.deleted_names is 'What those were called whom the host application deleted; somebody else may be called so now.';
+comment on column messenger.deleted_names.tokens_not_before is 'Tokens of this name that are older were not issued to whoever has it now.';
+alter table messenger.deleted_names enable row level security;
+alter table messenger.deleted_names force row level security;
+create policy owner_all on messenger.deleted_names as permissive for all to OWNER
+    using true
+    with check true;
 
 
 create table messenger.deliveries (
@@ -174,6 +260,58 @@ CREATE INDEX deliveries_due ON messenger.deliveries USING btree (channel, due_at
 alter table messenger.deliveries enable row level security;
 alter table messenger.deliveries force row level security;
 create policy owner_all on messenger.deliveries as permissive for all to OWNER
+    using true
+    with check true;
+
+
+create table messenger.imported_channels (
+    channel_url text not null,
+    conversation_id uuid not null,
+    told jsonb not null default '{}'::jsonb,
+    is_whole boolean not null default false,
+    constraint imported_channels_pk PRIMARY KEY (channel_url),
+    constraint imported_channels_conversation_fk FOREIGN KEY (conversation_id) REFERENCES messenger.conversations(id) ON DELETE CASCADE
+);
+comment on table messenger.imported_channels is 'Channels that an import made. One that was deleted here since stays in the list, so that it does not come back.';
+comment on column messenger.imported_channels.told is 'As imported_users.told.';
+comment on column messenger.imported_channels.is_whole is 'Whether an import came to its end once: before that it is not the channel yet.';
+CREATE INDEX imported_channels_conversation ON messenger.imported_channels USING btree (conversation_id);
+alter table messenger.imported_channels enable row level security;
+alter table messenger.imported_channels force row level security;
+create policy owner_all on messenger.imported_channels as permissive for all to OWNER
+    using true
+    with check true;
+
+
+create table messenger.imported_messages (
+    conversation_id uuid not null,
+    vendor_id bigint not null,
+    message_id uuid not null,
+    constraint imported_messages_message_unique UNIQUE (conversation_id, message_id),
+    constraint imported_messages_pk PRIMARY KEY (conversation_id, vendor_id),
+    constraint imported_messages_message_fk FOREIGN KEY (conversation_id, message_id) REFERENCES messenger.messages(conversation_id, id) ON DELETE CASCADE
+);
+comment on table messenger.imported_messages is 'What came over, by the id that it had there: it keeps it, and comes over once.';
+alter table messenger.imported_messages enable row level security;
+alter table messenger.imported_messages force row level security;
+create policy owner_all on messenger.imported_messages as permissive for all to OWNER
+    using true
+    with check true;
+
+
+create table messenger.imported_users (
+    called text not null,
+    user_id bigint not null,
+    told jsonb not null default '{}'::jsonb,
+    constraint imported_users_pk PRIMARY KEY (called),
+    constraint imported_users_user_fk FOREIGN KEY (user_id) REFERENCES messenger.users(id) ON DELETE CASCADE
+);
+comment on table messenger.imported_users is 'Who came over, by what he is called: the external id, or the integer. Who was deleted here since does not come back.';
+comment on column messenger.imported_users.told is 'What was taken over of him last: what is still so here follows the vendor, what was changed here stays.';
+CREATE INDEX imported_users_user ON messenger.imported_users USING btree (user_id);
+alter table messenger.imported_users enable row level security;
+alter table messenger.imported_users force row level security;
+create policy owner_all on messenger.imported_users as permissive for all to OWNER
     using true
     with check true;
 
@@ -232,8 +370,12 @@ comment on column messenger.messages.request_digest is 'Of the request as first 
 comment on column messenger.messages.reactions is 'How many reacted with each emoji; reactions says who.';
 CREATE INDEX messages_countable ON messenger.messages USING btree (conversation_id, seq) INCLUDE (sender_id) WHERE ((message_type <> 'system'::text) AND (deleted_at IS NULL));
 CREATE INDEX messages_id ON messenger.messages USING btree (id);
+CREATE INDEX messages_reply_to ON messenger.messages USING btree (conversation_id, reply_to) WHERE (reply_to IS NOT NULL);
 CREATE TRIGGER a_keep_tombstone BEFORE UPDATE ON messenger.messages FOR EACH ROW WHEN ((old.deleted_at IS NOT NULL)) EXECUTE FUNCTION messenger.keep_tombstone();
+CREATE TRIGGER a_name_attachments BEFORE INSERT ON messenger.messages FOR EACH ROW WHEN ((new.attachments <> '[]'::jsonb)) EXECUTE FUNCTION messenger.name_attachments();
 CREATE TRIGGER b_number_message BEFORE INSERT OR UPDATE ON messenger.messages FOR EACH ROW EXECUTE FUNCTION messenger.number_message();
+CREATE TRIGGER drop_attachments AFTER UPDATE ON messenger.messages FOR EACH ROW WHEN (((new.deleted_at IS NOT NULL) AND (old.attachments <> '[]'::jsonb))) EXECUTE FUNCTION messenger.drop_attachments();
+CREATE TRIGGER use_attachments AFTER INSERT ON messenger.messages FOR EACH ROW WHEN ((new.attachments <> '[]'::jsonb)) EXECUTE FUNCTION messenger.use_attachments();
 alter table messenger.messages enable row level security;
 alter table messenger.messages force row level security;
 create policy insert_author on messenger.messages as permissive for insert to messenger_app
@@ -254,6 +396,38 @@ create policy update_author on messenger.messages as permissive for update to me
 create policy update_since_joining on messenger.messages as restrictive for update to messenger_app
     using (NOT ((conversation_id = ANY (ARRAY( SELECT messenger.my_cut_conversation_ids() AS my_cut_conversation_ids))) AND (seq < messenger.my_first_seq(conversation_id))));
 grant insert (conversation_id, id, sender_id, client_id, request_digest, message_type, content, reply_to, mentions, attachments, metadata), select, update (content, mentions, attachments, metadata, edited_at, deleted_at, deleted_by) on messenger.messages to messenger_app;
+
+
+create table messenger.missing_files (
+    conversation_id uuid not null,
+    message_id uuid not null,
+    place integer not null,
+    url text not null,
+    constraint missing_files_pk PRIMARY KEY (conversation_id, message_id, place),
+    constraint missing_files_message_fk FOREIGN KEY (conversation_id, message_id) REFERENCES messenger.messages(conversation_id, id) ON DELETE CASCADE
+);
+comment on table messenger.missing_files is 'Imported messages a file of which did not come: a later import tries again.';
+comment on column messenger.missing_files.place is 'In the message''s attachments, from 0 on.';
+alter table messenger.missing_files enable row level security;
+alter table messenger.missing_files force row level security;
+create policy owner_all on messenger.missing_files as permissive for all to OWNER
+    using true
+    with check true;
+
+
+create table messenger.missing_messages (
+    conversation_id uuid not null,
+    vendor_id bigint not null,
+    reason text not null,
+    constraint missing_messages_pk PRIMARY KEY (conversation_id, vendor_id),
+    constraint missing_messages_conversation_fk FOREIGN KEY (conversation_id) REFERENCES messenger.conversations(id) ON DELETE CASCADE
+);
+comment on table messenger.missing_messages is 'Messages that did not come, by their ids there: a later import asks for each again.';
+alter table messenger.missing_messages enable row level security;
+alter table messenger.missing_messages force row level security;
+create policy owner_all on messenger.missing_messages as permissive for all to OWNER
+    using true
+    with check true;
 
 
 create table messenger.notification_settings (
@@ -411,6 +585,8 @@ create table messenger.users (
     touched xid8,
     kind text not null default 'person'::text,
     public_id uuid not null default gen_random_uuid(),
+    metadata jsonb not null default '{}'::jsonb,
+    deleted_at timestamp with time zone,
     constraint users_external_id_unique UNIQUE (external_id),
     constraint users_pk PRIMARY KEY (id),
     constraint users_public_id_unique UNIQUE (public_id),
@@ -428,7 +604,10 @@ comment on column messenger.users.profile_in is 'The transaction that changed th
 comment on column messenger.users.touched is 'The latest transaction that nodes have to hear of: profile, revocation, blocks, notification settings. As in conversation_heads.';
 comment on column messenger.users.kind is 'A guest is in one room and nowhere else: of a live session by a nickname, or the one in whose name an open room speaks.';
 comment on column messenger.users.public_id is 'What live sessions call a participant: it says nothing of the host application''s ids.';
+comment on column messenger.users.metadata is 'The host application''s own; nobody else is shown it.';
+comment on column messenger.users.deleted_at is 'The host application has deleted him: what he said stays, and names nobody.';
 CREATE INDEX users_touched ON messenger.users USING btree (touched) WHERE (touched IS NOT NULL);
+CREATE TRIGGER inherit_no_tokens AFTER INSERT OR UPDATE OF external_id ON messenger.users FOR EACH ROW WHEN ((new.external_id IS NOT NULL)) EXECUTE FUNCTION messenger.inherit_no_tokens();
 alter table messenger.users enable row level security;
 alter table messenger.users force row level security;
 create policy owner_all on messenger.users as permissive for all to OWNER
@@ -443,9 +622,21 @@ create policy select_self on messenger.users as permissive for select to messeng
 grant select (id, external_id, name, avatar_url, last_seen_at, created_at, kind, public_id) on messenger.users to messenger_app;
 
 
+create function messenger.accounts(p_user_ids bigint[])
+    returns TABLE(id bigint, external_id text, name text, avatar_url text, metadata jsonb, created_at timestamp with time zone, last_seen_at timestamp with time zone, is_deleted boolean) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.accounts(bigint[]) to messenger_app;
+
+create function messenger.accounts_page(p_above bigint, p_most integer)
+    returns SETOF bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.accounts_page(bigint,integer) to messenger_app;
+
 create function messenger.add_participants(p_conversation_id uuid, p_user_ids bigint[], p_role text, p_provision boolean)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.add_participants(uuid,bigint[],text,boolean) to messenger_app;
+
+create function messenger.announce_in_channel(p_conversation_id uuid, p_content text, p_custom_type text, p_data text)
+    returns messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.announce_in_channel(uuid,text,text,text) to messenger_app;
 
 create function messenger.answer_question(p_message_id uuid, OUT moved boolean, OUT message messenger.messages)
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -486,17 +677,49 @@ create function messenger.block(p_user_id bigint, p_provision boolean)
     returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.block(bigint,boolean) to messenger_app;
 
+create function messenger.call_people(p_names text[], p_provision boolean)
+    returns TABLE(named text, user_id bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.call_people(text[],boolean) to messenger_app;
+
 create function messenger.catch_up(p_user_id bigint, p_conversation_ids uuid[], p_cursors bigint[], p_limit integer)
     returns TABLE(conversation_id uuid, last_change bigint, first_seq bigint, last_seq bigint, last_read_seq bigint, unread_count bigint, messages messenger.messages[]) language plpgsql volatile;
 grant execute on function messenger.catch_up(bigint,uuid[],bigint[],integer) to messenger_app;
+
+create function messenger.change_account(p_user_id bigint, p_set text[], p_name text, p_avatar_url text, p_metadata jsonb, OUT profile_version bigint)
+    returns bigint language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.change_account(bigint,text[],text,text,jsonb) to messenger_app;
+
+create function messenger.change_channel(p_conversation_id uuid, p_set_title boolean, p_title text, p_changes jsonb)
+    returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.change_channel(uuid,boolean,text,jsonb) to messenger_app;
 
 create function messenger.change_session(p_conversation_id uuid, p_set_title boolean, p_title text, p_set_closed boolean, p_closed boolean)
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.change_session(uuid,boolean,text,boolean,boolean) to messenger_app;
 
+create function messenger.channel_message(p_user_id bigint, p_conversation_id uuid, p_seq bigint, p_vendor_id bigint)
+    returns SETOF messenger.messages language plpgsql stable;
+grant execute on function messenger.channel_message(bigint,uuid,bigint,bigint) to messenger_app;
+
+create function messenger.channel_people(p_conversation_id uuid, p_others bigint[])
+    returns TABLE(user_id bigint, external_id text, is_in boolean) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.channel_people(uuid,bigint[]) to messenger_app;
+
+create function messenger.channels_called(p_channel_urls text[])
+    returns TABLE(conversation_id uuid, channel_url text, channel_no bigint, title text, metadata jsonb, created_by bigint, created_at timestamp with time zone, participant_count integer, admin_id bigint, is_arriving boolean) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.channels_called(text[]) to messenger_app;
+
+create function messenger.channels_page(p_by_message boolean, p_before timestamp with time zone, p_before_id uuid, p_user_ids bigint[], p_channel_urls text[], p_empty boolean, p_most integer)
+    returns TABLE(channel_url text, at timestamp with time zone, conversation_id uuid) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.channels_page(boolean,timestamp with time zone,uuid,bigint[],text[],boolean,integer) to messenger_app;
+
 create function messenger.claim_deliveries(p_channel text, p_most integer, p_lease interval)
     returns TABLE(id uuid, conversation_id uuid, message_id uuid, user_ids bigint[], device_id uuid, attempts integer, created_at timestamp with time zone) language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.claim_deliveries(text,integer,interval) to messenger_app;
+
+create function messenger.clear_attachments(p_idle interval, p_most integer)
+    returns SETOF uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.clear_attachments(interval,integer) to messenger_app;
 
 create function messenger.clear_deliveries()
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -521,6 +744,10 @@ create function messenger.count_waiting()
     returns bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.count_waiting() to messenger_app;
 
+create function messenger.create_channel(p_channel_url text, p_title text, p_metadata jsonb, p_user_ids bigint[], p_operator_ids bigint[], p_created_by bigint)
+    returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.create_channel(text,text,jsonb,bigint[],bigint[],bigint) to messenger_app;
+
 create function messenger.create_conversation(p_type text, p_title text, p_metadata jsonb, p_history text, p_participant_ids bigint[], p_provision boolean, OUT conversation_id uuid, OUT created boolean, OUT told messenger.messages[])
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.create_conversation(text,text,jsonb,text,bigint[],boolean) to messenger_app;
@@ -533,12 +760,23 @@ create function messenger.current_user_id()
     returns bigint language sql stable parallel safe;
 grant execute on function messenger.current_user_id() to messenger_app;
 
+create function messenger.delete_account(p_user_id bigint)
+    returns TABLE(tokens_not_before timestamp with time zone, profile_version bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.delete_account(bigint) to messenger_app;
+
 create function messenger.delete_conversation(p_conversation_id uuid)
     returns SETOF bigint language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.delete_conversation(uuid) to messenger_app;
 
+create function messenger.delete_empty_channel(p_channel_url text)
+    returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.delete_empty_channel(text) to messenger_app;
+
 create function messenger.display_name(p_user_id bigint)
     returns text language sql stable security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.drop_attachments()
+    returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.enter(p_user_id bigint, p_scope uuid[] DEFAULT NULL::uuid[])
     returns void language plpgsql volatile;
@@ -555,6 +793,9 @@ grant execute on function messenger.epoch() to messenger_app;
 create function messenger.fail(p_code text, p_message text DEFAULT ''::text)
     returns void language plpgsql volatile;
 grant execute on function messenger.fail(text,text) to messenger_app;
+
+create function messenger.followed(p_here jsonb, p_told jsonb, p_now jsonb)
+    returns jsonb language sql immutable;
 
 create function messenger.former_participants(p_conversation_id uuid)
     returns TABLE(user_id bigint, name text, avatar_url text) language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -575,6 +816,9 @@ create function messenger.history(p_user_id bigint, p_conversation_id uuid, p_af
     returns SETOF messenger.messages language plpgsql volatile;
 grant execute on function messenger.history(bigint,uuid,bigint,bigint,boolean,integer) to messenger_app;
 
+create function messenger.hold_accounts(p_user_ids bigint[])
+    returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.hold_device_of(p_delivery_id uuid)
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
 
@@ -590,8 +834,35 @@ create function messenger.idle_open_rooms(p_idle interval, p_most integer)
     returns TABLE(conversation_id uuid, user_id bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.idle_open_rooms(interval,integer) to messenger_app;
 
+create function messenger.import_channel(p_channel jsonb, p_people jsonb, p_anew boolean, OUT conversation_id uuid, OUT outcome text, OUT joined integer, OUT is_changed boolean)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.import_files(p_files jsonb, p_sender_id bigint, p_created_at timestamp with time zone)
+    returns jsonb language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.import_messages(p_conversation_id uuid, p_messages jsonb, p_missing jsonb, OUT brought integer, OUT parentless integer, OUT gone boolean)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.import_users(p_users jsonb)
+    returns TABLE(vendor_id text, user_id bigint, is_new boolean, is_changed boolean) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.inherit_no_tokens()
+    returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.invite_to_channel(p_conversation_id uuid, p_user_ids bigint[])
+    returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.invite_to_channel(uuid,bigint[]) to messenger_app;
+
 create function messenger.is_idle(p_head messenger.conversation_heads, p_idle interval)
     returns boolean language sql stable;
+
+create function messenger.is_importing()
+    returns boolean language sql stable;
+grant execute on function messenger.is_importing() to messenger_app;
+
+create function messenger.is_said(p_message messenger.messages)
+    returns boolean language sql immutable;
+grant execute on function messenger.is_said(messenger.messages) to messenger_app;
 
 create function messenger.join_session(p_conversation_id uuid, p_nickname text, p_nickname_key text, p_lasts interval, OUT user_id bigint, OUT public_id uuid, OUT joined_at timestamp with time zone, OUT title text, OUT told messenger.messages)
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -600,14 +871,28 @@ grant execute on function messenger.join_session(uuid,text,text,interval) to mes
 create function messenger.keep_tombstone()
     returns trigger language plpgsql volatile;
 
+create function messenger.last_said(p_user_ids bigint[], p_conversation_ids uuid[])
+    returns TABLE(message messenger.messages, vendor_id bigint) language plpgsql stable;
+grant execute on function messenger.last_said(bigint[],uuid[]) to messenger_app;
+
 create function messenger.let_in(p_conversation_id uuid, p_user_id bigint, p_role text, p_first_seq bigint)
     returns messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.lock_channel_as_admin(p_conversation_id uuid)
+    returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.lock_empty_channel(p_channel_url text)
+    returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.lock_mine(p_conversation_id uuid, OUT type text, OUT history text, OUT my_role text, OUT last_seq bigint)
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
 create function messenger.lock_pair(p_one bigint, p_other bigint)
     returns void language sql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.make_account(p_named text, p_name text, p_avatar_url text, p_metadata jsonb, OUT user_id bigint, OUT profile_version bigint)
+    returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.make_account(text,text,text,jsonb) to messenger_app;
 
 create function messenger.make_guest(p_name text, OUT user_id bigint, OUT public_id uuid)
     returns record language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -616,9 +901,19 @@ create function messenger.mark_read(p_user_id bigint, p_message_id uuid)
     returns TABLE(conversation_id uuid, message_id uuid, last_read_seq bigint, read_at timestamp with time zone, unread_count bigint, moved boolean, participant_count integer) language plpgsql volatile;
 grant execute on function messenger.mark_read(bigint,uuid) to messenger_app;
 
+create function messenger.may_import()
+    returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+create function messenger.mend_file(p_conversation_id uuid, p_message_id uuid, p_place integer, p_file jsonb)
+    returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.mentionable(p_conversation_id uuid, p_user_ids jsonb)
     returns bigint[] language plpgsql stable;
 grant execute on function messenger.mentionable(uuid,jsonb) to messenger_app;
+
+create function messenger.message_by_vendor_id(p_conversation_id uuid, p_vendor_id bigint)
+    returns uuid language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.message_by_vendor_id(uuid,bigint) to messenger_app;
 
 create function messenger.my_administered_conversation_ids()
     returns SETOF uuid language plpgsql stable security definer set search_path=pg_catalog, pg_temp;
@@ -656,6 +951,9 @@ create function messenger.my_unread_count(p_conversation_id uuid, p_last_read_se
     returns bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.my_unread_count(uuid,bigint) to messenger_app;
 
+create function messenger.name_attachments()
+    returns trigger language plpgsql volatile;
+
 create function messenger.number_message()
     returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
@@ -666,6 +964,10 @@ grant execute on function messenger.open_room_window(bigint,uuid,integer) to mes
 create function messenger.open_session(p_title text, p_join_code text)
     returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.open_session(text,text) to messenger_app;
+
+create function messenger.people_called(p_names text[])
+    returns TABLE(named text, user_id bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.people_called(text[]) to messenger_app;
 
 create function messenger.people_of(p_conversation_id uuid, p_most integer)
     returns jsonb language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -721,6 +1023,14 @@ create function messenger.remove_participant(p_conversation_id uuid, p_user_id b
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.remove_participant(uuid,bigint) to messenger_app;
 
+create function messenger.retract_in_channel(p_conversation_id uuid, p_message_id uuid)
+    returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.retract_in_channel(uuid,uuid) to messenger_app;
+
+create function messenger.revive_channel(p_channel_url text, p_user_id bigint)
+    returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.revive_channel(text,bigint) to messenger_app;
+
 create function messenger.revoke_tokens(p_user_id bigint)
     returns timestamp with time zone language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.revoke_tokens(bigint) to messenger_app;
@@ -728,6 +1038,14 @@ grant execute on function messenger.revoke_tokens(bigint) to messenger_app;
 create function messenger.revoked_since(p_since xid8)
     returns TABLE(user_id bigint, tokens_not_before timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.revoked_since(xid8) to messenger_app;
+
+create function messenger.said_around(p_user_id bigint, p_conversation_id uuid, p_at timestamp with time zone, p_seq bigint, p_before integer, p_after integer, p_at_it boolean, p_types text[], p_but_types text[], p_custom_types text[], p_sender_ids bigint[])
+    returns TABLE(message messenger.messages, vendor_id bigint) language plpgsql stable set plan_cache_mode=force_custom_plan;
+grant execute on function messenger.said_around(bigint,uuid,timestamp with time zone,bigint,integer,integer,boolean,text[],text[],text[],bigint[]) to messenger_app;
+
+create function messenger.seq_at(p_conversation_id uuid, p_at timestamp with time zone)
+    returns bigint language plpgsql stable;
+grant execute on function messenger.seq_at(uuid,timestamp with time zone) to messenger_app;
 
 create function messenger.session_history(p_conversation_id uuid, p_most integer)
     returns TABLE(id uuid, nickname text, content text, message_type text, created_at timestamp with time zone) language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -760,6 +1078,9 @@ grant execute on function messenger.standings_of(bigint[]) to messenger_app;
 create function messenger.tell(p_conversation_id uuid, p_content text, p_metadata jsonb)
     returns messenger.messages language sql volatile security definer set search_path=pg_catalog, pg_temp;
 
+create function messenger.tell_attachment()
+    returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.touch_people()
     returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
@@ -771,6 +1092,13 @@ create function messenger.update_conversation(p_conversation_id uuid, p_set_titl
     returns SETOF messenger.messages language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.update_conversation(uuid,boolean,text,jsonb) to messenger_app;
 
+create function messenger.upload_of(p_url text)
+    returns uuid language sql immutable;
+grant execute on function messenger.upload_of(text) to messenger_app;
+
+create function messenger.use_attachments()
+    returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
 create function messenger.user_by_external_id(p_external_id text)
     returns bigint language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.user_by_external_id(text) to messenger_app;
@@ -781,6 +1109,11 @@ create function messenger.user_named(p_external_id text)
 create function messenger.uuid7()
     returns uuid language sql volatile;
 
+create function messenger.vendor_ids(p_conversation_id uuid, p_message_ids uuid[])
+    returns TABLE(message_id uuid, vendor_id bigint) language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.vendor_ids(uuid,uuid[]) to messenger_app;
+
 create function messenger.waiting_messages(p_most integer)
     returns TABLE(conversation_id uuid, message_id uuid, participant_count integer) language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function messenger.waiting_messages(integer) to messenger_app;
+S messenger.channel_numbers;

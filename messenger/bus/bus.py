@@ -93,6 +93,11 @@ class Bus:
     def subscribed(self) -> set[str]:
         return self._subscriber.channels
 
+    @property
+    def of_everybody(self) -> set[str]:
+        """The channels that every node hears, whoever is there."""
+        return {self.channels.presence, self.channels.whereabouts.presence, self.channels.profiles}
+
     def publish(self, channel: str, data: bytes) -> None:
         """A hint to the other nodes; never waits, never fails."""
         self._publisher.publish(channel, data)
@@ -120,11 +125,13 @@ class Bus:
         grace_s: float,
         on_leaving: Callable[[Mapping[UserId, datetime]], Awaitable[None]],
         on_forgotten: Callable[[], None],
+        channels: Channels | None = None,
     ) -> Presence:
+        """`channels`: other names than those of who is online."""
         return Presence(
             self._client,
             self._breaker,
-            self.channels,
+            channels or self.channels,
             self.node_id,
             ttl_s=ttl_s,
             grace_s=grace_s,
@@ -157,7 +164,8 @@ class Bus:
                 await self._client.delete(self.channels.node_figures(self.node_id))
                 await self._client.srem(self.channels.nodes, self.node_id)
                 if not await self._client.exists(self.channels.nodes):
-                    await self._client.delete(self.channels.era, self.channels.sweeper)
+                    where = self.channels.whereabouts
+                    await self._client.delete(self.channels.era, self.channels.sweeper, where.era, where.sweeper)
         except AWAY:
             return
 

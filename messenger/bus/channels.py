@@ -25,11 +25,16 @@ class OfPresence:
 
 
 @dataclass(frozen=True, slots=True)
+class OfWhereabouts:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class OfProfiles:
     pass
 
 
-Subject: TypeAlias = OfUser | OfConversation | OfPresence | OfProfiles
+Subject: TypeAlias = OfUser | OfConversation | OfPresence | OfWhereabouts | OfProfiles
 
 
 class Channels:
@@ -39,6 +44,11 @@ class Channels:
         self._prefix = prefix
         self.presence = f"{prefix}online:status"
         self.profiles = f"{prefix}users:profiles"
+
+    @property
+    def whereabouts(self) -> "Channels":
+        """The same names again, for who is in which place instead of who is online."""
+        return Channels(f"{self._prefix}whereabouts:")
 
     def user(self, user_id: UserId) -> str:
         return f"{self._prefix}user:{user_id}"
@@ -103,6 +113,8 @@ class Channels:
                     return None
             case "online" if name == "status":
                 return OfPresence()
+            case "whereabouts" if name == "online:status":
+                return OfWhereabouts()
             case "users" if name == "profiles":
                 return OfProfiles()
         return None

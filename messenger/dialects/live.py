@@ -1,8 +1,4 @@
-"""A live session on this node: what its people are called, who of them is here, and how many count.
-
-Who comes and goes is told by the core's presence to the room once, not to each of its devices: with a thousand people that
-would be a million watches.
-"""
+"""A live session on this node: what its people are called, who of them is here, and how many count."""
 
 import asyncio
 from dataclasses import replace
@@ -10,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from messenger.dialects.room import Hearer, Room, Told, Unknown
+from messenger.dialects.room import Hearer, Told, Unknown, WatchingRoom
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.session import LiveSession, Person
 from messenger.errors import Unavailable
@@ -26,11 +22,8 @@ PARTICIPANT_NOT_FOUND = Close(1008, "Participant not found")
 INVALID_PARTICIPANT_ID = Close(1008, "Invalid participant ID")
 
 
-class LiveRoom(Room):
-    """One of fan-out's sinks, for what concerns the room as a whole: typing, presence, the presenter's state."""
-
-    # No user's, and not the one either whom a signal for everybody leaves out.
-    user_id = UserId(-1)
+class LiveRoom(WatchingRoom):
+    """What concerns it as a whole is typing, presence, the presenter's state."""
 
     def __init__(self, rooms: Any, context: Any, conversation_id: ConversationId) -> None:
         super().__init__(rooms, context, conversation_id)
@@ -89,14 +82,6 @@ class LiveRoom(Room):
         for timer in self._seen.values():
             timer.cancel()
         self._seen.clear()
-
-    def push(self, frame: bytes) -> None:
-        """An event for the room as a whole: each device hears it, and each tongue says to whom it is told."""
-        for device in list(self.devices):
-            self.hear(device, frame)
-
-    def revoke(self, before: int) -> None:
-        """It has no token."""
 
     def leave(self, device: Hearer) -> None:
         if device in self.devices:

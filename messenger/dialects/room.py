@@ -245,6 +245,22 @@ class Room:
                 reader = others[0]
 
 
+class WatchingRoom(Room):
+    """One that hears what concerns it as a whole, as one of fan-out's sinks: with a thousand people, each of their devices would
+    watch a thousand."""
+
+    # No user's, and not the one either whom a signal for everybody leaves out.
+    user_id = UserId(-1)
+
+    def push(self, frame: bytes) -> None:
+        """An event for the room as a whole: each device hears it, and each tongue says to whom it is told."""
+        for device in list(self.devices):
+            self.hear(device, frame)
+
+    def revoke(self, before: int) -> None:
+        """It has no token."""
+
+
 class Rooms:
     """The rooms in which somebody on this node speaks a dialect. Empty once they have left."""
 

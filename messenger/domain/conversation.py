@@ -20,7 +20,7 @@ LARGE = 100
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """One conversation as one participant sees it: `first_seq` and `my_role` are his. A live session has a `join_code`, and is
-    closed since `closed_at`."""
+    closed since `closed_at`; a channel has the `channel_url` that the host application gave it."""
 
     id: ConversationId
     type: ConversationType
@@ -38,6 +38,7 @@ class Conversation:
     joined_change: int
     join_code: str | None = None
     closed_at: datetime | None = None
+    channel_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Ids. A user is an integer of the host application; conversations and messages are UUIDs that we make."""
+"""Ids. A user is an integer of the host application; conversations, messages and attachments are UUIDs that we make."""
 
 import os
 import time
@@ -8,6 +8,7 @@ from uuid import UUID
 UserId = NewType("UserId", int)
 ConversationId = NewType("ConversationId", UUID)
 MessageId = NewType("MessageId", UUID)
+AttachmentId = NewType("AttachmentId", UUID)
 
 # No user's id: an event that leaves nobody out.
 NOBODY = UserId(0)

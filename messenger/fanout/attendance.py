@@ -1,12 +1,14 @@
-"""Who comes and goes, told to the devices that watch: once each, and true also where the bus lost a word of it.
+"""Who comes and goes, told to those who watch: once each, and true also where the bus lost a word of it. Whether that is online
+or into a place is not known here.
 
 What a device was told is remembered beside its watch. When the bus was renewed, or Redis forgot, it is compared with the
 leases, and whoever was told wrong is put right.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -16,7 +18,7 @@ from messenger.fanout.chores import Chores
 from messenger.fanout.sink import Sink
 from messenger.fanout.watches import Watches
 from messenger.protocol import frames
-from messenger.store.duties import Duties
+from messenger.protocol.frames import Json
 
 log = structlog.get_logger(__name__)
 
@@ -26,14 +28,29 @@ WRITING_S = 0.5
 AGAIN_S = 2.0
 
 
-class Attendance:
-    """`run_forever` is the comparing; it ends with the node."""
+class Event(Protocol):
+    """What is told of somebody who came or went."""
 
-    def __init__(self, watches: Watches, presence: Presence, duties: Duties, chores: Chores) -> None:
+    def __call__(self, user_id: UserId, *, online: bool, at: datetime) -> Json: ...
+
+
+class Attendance:
+    """`record` is awaited with those who left and since when, before anybody is told; nothing is written without it.
+    `run_forever` is the comparing; it ends with the node."""
+
+    def __init__(
+        self,
+        watches: Watches,
+        presence: Presence,
+        chores: Chores,
+        event: Event,
+        record: Callable[[Mapping[UserId, datetime]], Awaitable[None]] | None,
+    ) -> None:
         self._watches = watches
         self._presence = presence
-        self._duties = duties
         self._chores = chores
+        self._event = event
+        self._record = record
         self._due = asyncio.Event()
         self._unwritten: dict[UserId, datetime] = {}
 
@@ -63,11 +80,13 @@ class Attendance:
         at = frames.now()
         for sink in sinks:
             for user_id in self._watches.parted(sink):
-                sink.push(frames.text_frame(frames.encode(frames.presence(user_id, online=False, at=at))))
+                sink.push(frames.text_frame(frames.encode(self._event(user_id, online=False, at=at))))
         self.hurry()
 
     async def leaving(self, since: Mapping[UserId, datetime]) -> None:
         """Write when these were last seen, before anybody is told; waits a moment only, and never fails."""
+        if self._record is None:
+            return
         self._unwritten |= since
         self._chores.start("last seen", self._write)
         try:
@@ -117,14 +136,14 @@ class Attendance:
     def _tell(self, user_id: UserId, at: datetime, *, online: bool) -> None:
         sinks = self._watches.turned(user_id, online=online)
         if sinks:
-            frame = frames.text_frame(frames.encode(frames.presence(user_id, online=online, at=at)))
+            frame = frames.text_frame(frames.encode(self._event(user_id, online=online, at=at)))
             for sink in sinks:
                 sink.push(frame)
 
     async def _write(self) -> None:
-        while self._unwritten:
+        while self._unwritten and self._record is not None:
             written = dict(self._unwritten)
-            await self._duties.record_last_seen(written)
+            await self._record(written)
             for user_id, at in written.items():
                 if self._unwritten.get(user_id) == at:
                     del self._unwritten[user_id]

@@ -17,6 +17,8 @@ from messenger.fanout.hub import Hub
 from messenger.fanout.reception import Reception
 from messenger.fanout.relay import Relay
 from messenger.fanout.repair import Repair
+from messenger.fanout.whereabouts import Whereabouts
+from messenger.protocol import frames
 from messenger.store.conversations import ConversationStore
 from messenger.store.duties import Duties
 from messenger.store.messages import MessageStore
@@ -55,6 +57,7 @@ class Node:
     repair: Repair
     presence: Presence
     attendance: Attendance
+    whereabouts: Whereabouts
     acquaintance: Acquaintance
     chores: Chores
 
@@ -96,6 +99,7 @@ class Node:
                 repair.hurry()
                 presence.hurry()
                 attendance.hurry()
+                whereabouts.hurry()
 
             presence = bus.presence(
                 ttl_s=settings.presence_ttl_s,
@@ -103,19 +107,21 @@ class Node:
                 on_leaving=lambda since: attendance.leaving(since),
                 on_forgotten=lambda: attendance.hurry(),
             )
-            attendance = Attendance(hub.watches, presence, duties, chores)
+            attendance = Attendance(hub.watches, presence, chores, frames.presence, duties.record_last_seen)
+            whereabouts = Whereabouts(bus, chores, ttl_s=settings.presence_ttl_s, grace_s=settings.presence_grace_s)
             acquaintance = Acquaintance(hub, attendance, duties, users, chores)
             repair = Repair(
                 hub, bus, chores, messages, conversations, duties, users, acquaintance, interval_s=settings.catch_up_s
             )
-            relay = Relay(hub, bus, repair, attendance, acquaintance)
-            await bus.subscribe([bus.channels.presence, bus.channels.profiles])
+            relay = Relay(hub, bus, repair, attendance, whereabouts, acquaintance)
+            await bus.subscribe(bus.of_everybody)
             await repair.begin()
             stack.push_async_callback(bus.forget_figures)  # when nobody sweeps any more
             await stack.enter_async_context(presence)
+            await stack.enter_async_context(whereabouts)
             reception = Reception(hub, bus, duties, repair, acquaintance)
             await bus.tried()
-            node = cls(hub, bus, reception, relay, repair, presence, attendance, acquaintance, chores)
+            node = cls(hub, bus, reception, relay, repair, presence, attendance, whereabouts, acquaintance, chores)
             tasks = [
                 asyncio.create_task(repair.poll_forever(), name="anti-entropy"),
                 asyncio.create_task(attendance.run_forever(), name="attendance"),

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from messenger.bus.bus import Bus
-from messenger.bus.channels import OfConversation, OfPresence, OfProfiles, OfUser
+from messenger.bus.channels import OfConversation, OfPresence, OfProfiles, OfUser, OfWhereabouts
 from messenger.domain.conversation import Conversation, NotificationSettings, Receipt
 from messenger.domain.ids import NOBODY, ConversationId, UserId
 from messenger.domain.message import Message, Reaction
@@ -21,6 +21,7 @@ from messenger.fanout.attendance import Attendance
 from messenger.fanout.feed import Feed
 from messenger.fanout.hub import Hub
 from messenger.fanout.repair import Repair
+from messenger.fanout.whereabouts import Whereabouts
 from messenger.metrics import Histogram
 from messenger.protocol import envelope, frames
 
@@ -30,11 +31,20 @@ log = structlog.get_logger(__name__)
 class Relay:
     """The use cases' Announcer, and the reader of the bus."""
 
-    def __init__(self, hub: Hub, bus: Bus, repair: Repair, attendance: Attendance, acquaintance: Acquaintance) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        bus: Bus,
+        repair: Repair,
+        attendance: Attendance,
+        whereabouts: Whereabouts,
+        acquaintance: Acquaintance,
+    ) -> None:
         self._hub = hub
         self._bus = bus
         self._repair = repair
         self._attendance = attendance
+        self._whereabouts = whereabouts
         self._acquaintance = acquaintance
         self._own = envelope.mark_of(bus.node_id)
         self.refused = 0
@@ -128,6 +138,8 @@ class Relay:
         subject = self._bus.channels.subject(channel)
         if isinstance(subject, OfPresence):
             known = self._attendance.hear(data)
+        elif isinstance(subject, OfWhereabouts):
+            known = self._whereabouts.hear(data)
         else:
             told = envelope.decode(data)
             match subject, told:

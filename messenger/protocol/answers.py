@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from messenger.protocol.fields import Free, Id, Moment, Shape, Text, Truth, UserId, Whole
-from messenger.protocol.schemas import Attachment
 
 # Why a token is refused (protocol.md §2).
 REASONS = ("token_missing", "token_invalid", "token_expired", "user_mismatch", "revoked")
@@ -71,6 +70,20 @@ def role() -> Any:
     return OneOf("admin", "member", "observer")
 
 
+class CarriedAttachment(Answer):
+    """A file of a message's. Of one that was uploaded here all is told by its bytes; of any other what its sender said."""
+
+    sometimes: ClassVar[frozenset[str]] = frozenset({"name", "size", "mime_type", "width", "height", "thumbnail"})
+    example: ClassVar[Mapping[str, Any]] = {"name": "map.png", "size": 48213, "mime_type": "image/png"}
+    url = Text(shortest=1, longest=2048)
+    name = Text(longest=255)
+    size = Whole()
+    mime_type = Text(longest=127)
+    width = Whole(least=1)
+    height = Whole(least=1)
+    thumbnail = Truth()
+
+
 class Message(Answer):
     """One entry of a conversation. A deleted one is a tombstone: what it said and what hung on it is gone."""
 
@@ -86,16 +99,17 @@ class Message(Answer):
     deleted_at = Moment(allow_none=True)
     reply_to = Id(allow_none=True)
     mentions = fields.List(UserId())
-    attachments = many(Attachment)
+    attachments = many(CarriedAttachment)
     reactions = Tally()
     metadata = Free()
     client_id = Text(allow_none=True, shortest=1, longest=64)
 
 
 class Conversation(Answer):
-    """A conversation as everybody sees it. `join_code` and `status` are a live session's."""
+    """A conversation as everybody sees it. `join_code` and `status` are a live session's, `channel_url` a
+    channel's."""
 
-    sometimes = frozenset({"join_code", "status"})
+    sometimes = frozenset({"join_code", "status", "channel_url"})
 
     id = Id()
     type = OneOf("direct", "group", "announcement", "room")
@@ -111,6 +125,7 @@ class Conversation(Answer):
     participant_count = Whole()
     join_code = Text(shortest=6, longest=12)
     status = OneOf("active", "closed")
+    channel_url = Text(shortest=1, longest=100)
 
 
 class OwnConversation(Conversation):
@@ -364,6 +379,27 @@ class PushDevices(Answer):
     """Browsers that take Web Push."""
 
     devices = many(PushDevice)
+
+
+class Upload(Answer):
+    """A file that was uploaded, by what its bytes say. A message carries it by its `url`."""
+
+    id = Id()
+    url = Text()
+    name = Text(shortest=1, longest=255)
+    size = Whole()
+    mime_type = Text()
+    width = Whole(least=1, allow_none=True)
+    height = Whole(least=1, allow_none=True)
+    thumbnail = Truth()
+
+
+class AttachmentLinks(Answer):
+    """Where a file's bytes are, for whoever knows these addresses, until they expire."""
+
+    url = Text()
+    thumbnail_url = Text(allow_none=True)
+    expires_at = Moment()
 
 
 class Revoked(Answer):

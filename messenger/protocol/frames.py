@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from messenger.domain.attachment import Attachment, Links
 from messenger.domain.conversation import (
     CaughtUp,
     Conversation,
@@ -117,7 +118,7 @@ def message(value: Message) -> Json:
 
 def conversation(value: Conversation) -> Json:
     """As everybody may see it: `first_seq` is that of whoever was there from the start, and there is no `my_role`. A live
-    session has a code and a status too."""
+    session has a code and a status too, a channel its name."""
     told = {
         "id": value.id,
         "type": value.type,
@@ -134,6 +135,8 @@ def conversation(value: Conversation) -> Json:
     }
     if value.join_code is not None:
         told |= {"join_code": value.join_code, "status": "active" if value.closed_at is None else "closed"}
+    if value.channel_url is not None:
+        told["channel_url"] = value.channel_url
     return told
 
 
@@ -203,6 +206,23 @@ def push_device(value: PushDevice) -> Json:
         "endpoint_host": urlsplit(value.endpoint).hostname or "",
         "created_at": value.created_at,
     }
+
+
+def attachment(value: Attachment) -> Json:
+    return {
+        "id": value.id,
+        "url": value.url,
+        "name": value.name,
+        "size": value.size,
+        "mime_type": value.mime_type,
+        "width": value.width,
+        "height": value.height,
+        "thumbnail": value.has_thumbnail,
+    }
+
+
+def links(value: Links) -> Json:
+    return {"url": value.url, "thumbnail_url": value.thumbnail_url, "expires_at": value.expires_at}
 
 
 def connected(user_id: UserId, device_id: str, connection_id: str, heartbeat_s: float, epoch: str) -> Json:
@@ -339,6 +359,16 @@ def session_stirred(conversation_id: ConversationId) -> Json:
 def presence(user_id: UserId, *, online: bool, at: datetime) -> Json:
     told: Json = {"type": "user.online" if online else "user.offline", "user_id": user_id, "timestamp": at}
     return told if online else told | {"last_seen_at": at}
+
+
+def whereabouts(conversation_id: ConversationId, user_id: UserId, *, inside: bool, at: datetime) -> Json:
+    """That somebody came into a room, or went; rooms alone are told."""
+    return {
+        "type": "room.entered" if inside else "room.left",
+        "conversation_id": conversation_id,
+        "user_id": user_id,
+        "timestamp": at,
+    }
 
 
 def profile(value: User) -> Json:

@@ -19,6 +19,11 @@ CONVERSATION_ID = "01890b3c-7d5e-7a41-9f3c-2b6d1c0a5e11"
 MESSAGE_ID = "01890b3c-9a10-7c52-8d4e-6f1b2a3c4d22"
 EARLIER_MESSAGE_ID = "01890b3c-8b00-7b00-8a00-1a2b3c4d5e00"
 PUSH_DEVICE_ID = "3f1c9a52-6f0e-4b7d-9a55-0d3f2b8c7e61"
+ATTACHMENT_ID = "01890b3c-a0d1-7f3e-9b6c-7c2d3e4f5a77"
+ATTACHMENT_LINK = (
+    f"/api/v1/messenger/attachments/{ATTACHMENT_ID}/content?expires=1773480900"
+    "&signature=u8yiuiT8Lh4sV0EXAMPLEONLYwQ1hJ3m8mUJx0o2n3Y"
+)
 PUBLIC_ID = "6a1f4b0e-0f5c-4c57-9a3e-5d1b7f2c8e94"
 CLIENT_ID = "f3b0c7a2d9e84c55"
 CURSOR = "MTc3MzQ4MDQxMzU4OTc5MzowMTg5MGIzYy03ZDVlLTdhNDEtOWYzYy0yYjZkMWMwYTVlMTE="
@@ -53,7 +58,8 @@ WORDS: dict[str, Word] = {
     "participant_count": Word("How many take part.", 3),
     # Messages.
     "content": Word(
-        "What it says: not only white space, 4,000 characters unless configured. Null once deleted.", "Bring the map"
+        "What it says: not only white space, 4,000 characters unless configured; empty with an attachment. Null once deleted.",
+        "Bring the map",
     ),
     "message_type": Word("`text`, `image`, `file`, `question` or your own word; `system` is the daemon's.", "text"),
     "client_id": Word(
@@ -73,7 +79,8 @@ WORDS: dict[str, Word] = {
     "deleted_at": Word("When it was deleted; null if it was not.", None),
     "deleted_by": Word("Who deleted it.", 1),
     "Attachment.url": Word(
-        "Where the file lies: http, https, or a path of the host's.", "https://files.example.org/map.png"
+        "Where the file lies: an upload's path, or any http(s) address or path of the host's.",
+        "https://files.example.org/map.png",
     ),
     "Attachment.name": Word("What it is called.", "map.png"),
     "Attachment.size": Word("In bytes.", 48213),
@@ -124,6 +131,7 @@ WORDS: dict[str, Word] = {
         "6 to 12 of A-Z and 0-9; where it is absent one is made, without look-alikes.", "K7PMWXQ4"
     ),
     "participant_id": Word("A participant, by the id that joining gave; `me` for a user with a token.", PUBLIC_ID),
+    "channel_url": Word("What the host application calls the channel: 1 to 100 of A-Za-z0-9_-.", "hike-on-sunday"),
     "room_id": Word("The room's name: 1 to 64 of A-Za-z0-9_-.", "lobby"),
     "nickname": Word("What the others read: 2 to 20 letters, digits and spaces of any script.", "Zoë"),
     "joined_at": Word("When he came in first.", AT),
@@ -165,6 +173,28 @@ WORDS: dict[str, Word] = {
     "PushDevice.name": Word("What its user calls it; null where he does not.", "Firefox at home"),
     "RegisterDevice.name": Word("What its user calls it.", "Firefox at home"),
     "PushDevices.devices": Word("One entry for each."),
+    "attachment_id": Word("The file, by the id that uploading it gave.", ATTACHMENT_ID),
+    **{
+        f"{told}.{name}": word
+        for told in ("Upload", "CarriedAttachment")
+        for name, word in {
+            "url": Word("What a message names it by.", f"/api/v1/messenger/attachments/{ATTACHMENT_ID}"),
+            "name": Word("What it is called, without a path.", "trail.jpg"),
+            "size": Word("In bytes.", 482133),
+            "mime_type": Word("What its bytes say that it is.", "image/jpeg"),
+            "width": Word("Pixels, as it is shown; of pictures that the daemon reads.", 4032),
+            "height": Word("Pixels, as it is shown; of pictures that the daemon reads.", 3024),
+            "thumbnail": Word("Whether there is a small picture of it.", True),
+        }.items()
+    },
+    "Upload.id": Word("Its id.", ATTACHMENT_ID),
+    "AttachmentLinks.url": Word("Its bytes. Asks for no token, and soon expires.", ATTACHMENT_LINK),
+    "thumbnail_url": Word("A small picture of it; null where there is none.", None),
+    "AttachmentLinks.expires_at": Word("Until when.", LATER),
+    "thumbnail": Word("1: the small picture instead.", "1"),
+    "expires": Word("Until when the link holds, in seconds since 1970.", "1773480900"),
+    "signature": Word("That the daemon made this link.", "u8yiuiT8Lh4sV0EXAMPLEONLYwQ1hJ3m8mUJx0o2n3Y"),
+    "Upload.file": Word("The file. What it claims to be counts for nothing; its name does."),
     # Paging and catching up.
     "limit": Word("How many at most; 200 where more is asked for.", 50),
     "cursor": Word("`next_cursor` of the page before.", CURSOR),
@@ -219,4 +249,163 @@ WORDS: dict[str, Word] = {
     "active_conversations": Word("Conversations with somebody who is here.", 1),
     "nodes": Word("Processes of the daemon, on all machines.", 2),
     "cluster": Word("The same of all nodes together."),
+}
+
+# The Platform API's fields, as a vendor's API has them. Its times are whole numbers: milliseconds, but for when channels and people
+# were made, in seconds.
+_MS, _S = 1773480413589, 1773480413
+_PERSON = "The person: the host's own id, or the daemon's as text."
+_OWN_DATA = "Text of the host's own; empty where there is none."
+WORDS |= {
+    "platform.user_id": Word(_PERSON, "user-ben"),
+    **{
+        f"{schema}.user_id": Word(_PERSON, "user-ben")
+        for schema in ("Sender", "PlatformUser", "PlatformMember", "MakeUser")
+    },
+    "SayInChannel.user_id": Word("Who says it: a member. Not needed for ADMM.", "user-ann"),
+    **{
+        f"{schema}.user_ids": Word(
+            "People, by the host's own ids or by the daemon's as text.", ["user-ann", "user-ben"]
+        )
+        for schema in ("MakeChannel", "Invite", "Leave")
+    },
+    **{
+        f"{schema}.users": Word("The same people as objects with a `user_id`.", [{"user_id": "user-cyd"}])
+        for schema in ("MakeChannel", "Invite")
+    },
+    "PlatformUsers.users": Word("One entry for each."),
+    "operator_ids": Word("Who of them are operators: admins of the conversation.", ["user-ann"]),
+    "inviter_id": Word("Who made it; no member by that.", "user-ann"),
+    "should_leave_all": Word("Everybody leaves.", False),
+    **{
+        f"{schema}.name": Word("The channel's title; empty where it has none.", "Hike on Sunday")
+        for schema in ("MakeChannel", "ChangeChannel", "PlatformChannel")
+    },
+    "PlatformFile.name": Word("What it is called.", "map.png"),
+    "PlatformFile.type": Word("Its media type.", "image/png"),
+    "PlatformFile.size": Word("In bytes.", 48213),
+    "PlatformFile.url": Word("Where it lies. An upload's address soon expires.", "https://files.example.org/map.png"),
+    **{
+        f"{schema}.data": Word(_OWN_DATA, '{"trip":7}')
+        for schema in (
+            "MakeChannel",
+            "ChangeChannel",
+            "PlatformChannel",
+            "SayInChannel",
+            "ChangeMessage",
+            "PlatformMessage",
+            "PlatformFile",
+        )
+    },
+    "custom_type": Word("A word of the host's own; empty where there is none.", "trip"),
+    "cover_url": Word("The channel's picture; empty where it has none.", "https://example.org/hike.png"),
+    **{
+        f"{schema}.nickname": Word("What somebody is called; empty where nobody said.", "Ben")
+        for schema in ("Sender", "PlatformUser", "PlatformMember", "MakeUser", "ChangeUser")
+    },
+    "profile_url": Word("A picture; empty where there is none.", "https://example.org/ben.png"),
+    "require_auth_for_profile_image": Word("Always false.", False),
+    "access_token": Word("Always empty: tokens are the host's to sign.", ""),
+    "session_tokens": Word("Always empty.", []),
+    "discovery_keys": Word("Always empty.", []),
+    "preferred_languages": Word("Always empty.", []),
+    "phone_number": Word("Always empty.", ""),
+    "is_active": Word("Always true: whom the host does not want any more it deletes.", True),
+    "has_ever_logged_in": Word("Whether he ever had a device.", True),
+    **{
+        f"{schema}.last_seen_at": Word("When the last device went, in milliseconds; 0 if none was ever seen.", _MS)
+        for schema in ("PlatformUser", "PlatformMember")
+    },
+    **{
+        f"{schema}.created_at": Word("When it was made, in seconds.", _S)
+        for schema in ("PlatformUser", "PlatformChannel")
+    },
+    "PlatformMessage.created_at": Word("When it was said, in milliseconds.", _MS),
+    "PlatformMessage.updated_at": Word("When it was edited last, in milliseconds; 0 if never.", 0),
+    "PlatformMember.role": Word("`operator`, or empty.", "operator"),
+    "PlatformMember.state": Word("Always `joined`: nobody is asked first.", "joined"),
+    "is_arriving": Word("True as long as its first import has not come to its end; else absent.", True),
+    "is_muted": Word("Always false.", False),
+    "muted_description": Word("Always empty.", ""),
+    "PlatformChannel.created_by": Word("Who made it; null where he was deleted."),
+    "member_count": Word("How many are in it.", 3),
+    "joined_member_count": Word("The same.", 3),
+    "members": Word("Who is in it; who came first stands first."),
+    "unread_message_count": Word("Always 0: nobody asks for himself.", 0),
+    "unread_mention_count": Word("Always 0.", 0),
+    "max_length_message": Word("How many characters a message may have.", 4000),
+    "message_survival_seconds": Word("Always -1: messages stay.", -1),
+    **{
+        name: Word("Always false.", False)
+        for name in (
+            "freeze",
+            "is_public",
+            "is_discoverable",
+            "is_super",
+            "is_broadcast",
+            "is_ephemeral",
+            "is_access_code_required",
+            "ignore_profanity_filter",
+            "is_op_msg",
+            "silent",
+            "is_removed",
+        )
+    },
+    "is_distinct": Word("Always false: there is no channel of certain people, and to ask for one is refused.", False),
+    "PlatformChannel.my_role": Word("Always `none`.", "none"),
+    "member_state": Word("Always `none`.", "none"),
+    "channels": Word("One entry for each."),
+    "next": Word("The `token` of the next page; empty at the end.", ""),
+    "platform.token": Word("`next` of the page before.", ""),
+    "platform.limit": Word("How many at most, up to 100.", 10),
+    "show_member": Word("Whether to tell who is in it.", True),
+    "show_empty": Word("Whether to list channels too in which nothing was said.", True),
+    "members_include_in": Word("Only channels of one of these people, separated by commas.", "user-ann,user-ben"),
+    "channel_urls": Word("Only these channels, separated by commas.", "hike-on-sunday"),
+    "order": Word("`chronological`, the newest first, or `latest_last_message`.", "chronological"),
+    "distinct_mode": Word("`distinct` finds none.", "all"),
+    "public_mode": Word("`public` finds none.", "all"),
+    "super_mode": Word("`super` finds none.", "all"),
+    "platform.user_ids": Word("Only these people, separated by commas.", "user-ann,user-ben"),
+    "message_number": Word("The message, by its integer.", 4503601774854145),
+    "platform.message_id": Word("Around this message.", 4503601774854145),
+    "PlatformMessage.message_id": Word("Its integer, below 2^53.", 4503601774854145),
+    "message_ts": Word("Around this time, in milliseconds.", _MS),
+    "prev_limit": Word("How many before it, up to 200.", 15),
+    "next_limit": Word("How many after it, up to 200.", 15),
+    "include": Word("Whether to tell what is there itself.", True),
+    "reverse": Word("Whether to begin with the newest.", False),
+    "platform.message_type": Word("Only those of this type: MESG, FILE or ADMM.", "MESG"),
+    "custom_types": Word("Only those of these, separated by commas; one that is empty stands for none.", "trip"),
+    "sender_ids": Word("Only those of these people, separated by commas.", "user-ann"),
+    "SayInChannel.message_type": Word("MESG, FILE (by an address), or ADMM: nobody's word.", "MESG"),
+    "SayInChannel.message": Word("What is said.", "Bring the map"),
+    "ChangeMessage.message": Word("What it says now.", "Bring the new map"),
+    "PlatformMessage.message": Word("What it says; empty for a file without words.", "Bring the map"),
+    "Refused.message": Word("For people.", '"Channel" not found.'),
+    "Refused.error": Word("Always true.", True),
+    "Refused.code": Word(
+        "400105 a bad value, 400108 not allowed, 400201 not found, 400202 taken, 400401 the token, 500901 a failure.",
+        400201,
+    ),
+    "PlatformMessage.type": Word("MESG, FILE or ADMM.", "MESG"),
+    "channel_type": Word("Always `group`.", "group"),
+    "PlatformMessage.user": Word("Who said it."),
+    "PlatformMessage.file": Word("The file of a FILE; else empty."),
+    "SayInChannel.url": Word(
+        "Where the file lies: an upload's path, or any http(s) address.", "https://files.example.org/map.png"
+    ),
+    "file_name": Word("What it is called.", "map.png"),
+    "file_size": Word("In bytes.", 48213),
+    "file_type": Word("Its media type.", "image/png"),
+    "mention_type": Word("`users`, or `channel`: everybody, up to 100.", "users"),
+    "PlatformMessage.mention_type": Word("Always `users`.", "users"),
+    "mentioned_user_ids": Word("Who is addressed by name; who is no member is dropped.", ["user-ben"]),
+    "mentioned_users": Word("Who is addressed by name."),
+    "sorted_metaarray": Word("Always empty.", []),
+    "dedup_id": Word("Makes sending idempotent: the same one again is the same message.", CLIENT_ID),
+    **{
+        f"{schema}.metadata": Word("An object of the host's own.", {"team": "green"})
+        for schema in ("Sender", "PlatformUser", "PlatformMember", "MakeUser", "ChangeUser")
+    },
 }

@@ -39,6 +39,7 @@ from messenger.protocol.fields import (
 MAX_REF_CHARS = 64
 # Neither javascript: nor data: ever reaches a reader's browser.
 PICTURE = r"https?://[^\s]+\Z"
+ADDRESS = r"(https?://|/(?!/))[^\s]+\Z"
 MAX_PAGE = 200
 
 
@@ -94,8 +95,7 @@ class Attachment(Schema):
         required=True,
         shortest=1,
         longest=2048,
-        # Neither javascript: nor data: ever reaches a reader's browser.
-        validate=validate.Regexp(r"(https?://|/(?!/))[^\s]+\Z", error="must be an http(s) URL or a path"),
+        validate=validate.Regexp(ADDRESS, error="must be an http(s) URL or a path"),
     )
     name = Text(longest=255)
     size = Whole()
@@ -103,10 +103,16 @@ class Attachment(Schema):
 
 
 class SendBody(Command):
-    """A message over REST: the path names the conversation."""
+    """A message over REST: the path names the conversation. `content` may be empty where there is an attachment."""
 
+    requires_also: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [
+            {"properties": {"content": Content().shape()}},
+            {"properties": {"content": {"const": ""}, "attachments": {"minItems": 1}}, "required": ["attachments"]},
+        ]
+    }
     makes = commands.Send
-    content = Content(required=True)
+    content = Text(required=True)
     message_type = Text(load_default="text", shortest=1, longest=64)
     client_id = Text(load_default=None, allow_none=True, shortest=1, longest=64)
     reply_to = Id(load_default=None, allow_none=True)

@@ -54,7 +54,7 @@ class Conversations:
         )
         if created:
             self._announcer.joined(conversation.id, [actor, *others])
-        self._tell(told)
+        self.tell(told)
         return conversation, created
 
     async def entered(
@@ -86,7 +86,7 @@ class Conversations:
         conversation, told = await self._store.update(
             actor, conversation_id, set_title=set_title, title=title, metadata=metadata
         )
-        self._tell(told, conversation)
+        self.tell(told, conversation)
         return conversation
 
     async def delete(self, actor: UserId, conversation_id: ConversationId) -> None:
@@ -121,19 +121,20 @@ class Conversations:
         self, actor: UserId, conversation_id: ConversationId, newcomers: Sequence[UserId], role: Role
     ) -> None:
         """Raises NotParticipant, Forbidden, UserNotFound, Unavailable."""
-        self._tell(
+        self.tell(
             await self._store.add_participants(actor, conversation_id, newcomers, role, provision=self._provision)
         )
 
     async def set_role(self, actor: UserId, conversation_id: ConversationId, other: UserId, role: Role) -> None:
         """Raises NotParticipant, Forbidden, UserNotFound, Conflict, Unavailable."""
-        self._tell(await self._store.set_role(actor, conversation_id, other, role))
+        self.tell(await self._store.set_role(actor, conversation_id, other, role))
 
     async def remove_participant(self, actor: UserId, conversation_id: ConversationId, other: UserId) -> None:
         """Leave, or remove somebody. Raises NotParticipant, Forbidden, UserNotFound, Unavailable."""
-        self._tell(await self._store.remove_participant(actor, conversation_id, other))
+        self.tell(await self._store.remove_participant(actor, conversation_id, other))
 
-    def _tell(self, told: Sequence[Message], subject: Conversation | None = None) -> None:
+    def tell(self, told: Sequence[Message], subject: Conversation | None = None) -> None:
+        """Announce what a log tells of."""
         for message in told:
             event = message.system_event or "message.new"
             self._announcer.changed(message, event, subject)

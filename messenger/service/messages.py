@@ -26,8 +26,10 @@ class Messages:
     def post(self, actor: UserId, draft: Draft, told: Settle) -> None:
         """Store a message once, without waiting: `told` hears what became of it, after everybody was told of a new one. Raises
         Forbidden, ContentEmpty, ContentTooLong; `told` may hear NotParticipant, Forbidden, ClientIdConflict, MessageNotFound (of
-        `reply_to`), Unavailable."""
-        self._check(draft.content)
+        `reply_to`), InvalidFrame (of `attachments`), Unavailable."""
+        # A picture speaks for itself.
+        if draft.content or not draft.attachments:
+            self.check(draft.content)
         if draft.message_type == SYSTEM:
             raise Forbidden("Only the daemon writes system messages")
         if draft.message_type == QUESTION and draft.metadata and not ANSWERED.isdisjoint(draft.metadata):
@@ -51,7 +53,7 @@ class Messages:
 
     async def edit(self, actor: UserId, message_id: MessageId, content: str) -> Message:
         """Raises MessageNotFound, Forbidden, ContentEmpty, ContentTooLong, Unavailable."""
-        self._check(content)
+        self.check(content)
         message = await self._store.edit(actor, message_id, content)
         self._announcer.changed(message, "message.edited")
         return message
@@ -104,7 +106,8 @@ class Messages:
         kept, _ = frames.fitting(page if forward else page[::-1], frames.ANSWER_ROOM, fewest=1)
         return kept if forward else kept[::-1], more or len(kept) < len(page)
 
-    def _check(self, content: str) -> None:
+    def check(self, content: str) -> None:
+        """Raises ContentEmpty, ContentTooLong."""
         if not content.strip():
             raise ContentEmpty(field="content")
         if len(content) > self._max_content_chars:

@@ -11,7 +11,12 @@ from messenger.service.announcer import Announcer
 from messenger.store.users import UserStore
 
 # One character at least is no digit, so that it is never taken for an integer id; `me` is whoever asks.
-_EXTERNAL_ID = re.compile("(?!me\\Z)(?=.*[^0-9])[^\x00\ud800-\udfff]{1,128}", re.DOTALL)
+EXTERNAL_ID = re.compile("(?!me\\Z)(?=.*[^0-9])[^\x00\ud800-\udfff]{1,128}", re.DOTALL)
+
+
+def names_somebody(text: str) -> bool:
+    """Whether it may name a person: an integer in canonical form, or an external id."""
+    return parse_user_id(text) is not None or EXTERNAL_ID.fullmatch(text) is not None
 
 
 class Users:
@@ -40,7 +45,7 @@ class Users:
     async def named(self, text: str) -> UserId | None:
         """Whom an integer in canonical form or an external id names; None for nobody."""
         user_id = parse_user_id(text)
-        if user_id is None and _EXTERNAL_ID.fullmatch(text):
+        if user_id is None and EXTERNAL_ID.fullmatch(text):
             user_id = await self._store.by_external_id(text)
         return user_id
 
@@ -56,7 +61,7 @@ class Users:
         """A user as the host application wants him, made if need be: by his integer id, or by the host's own. What `changes`
         names is set and stays so whatever tokens say; None gives it back to them. Raises InvalidFrame, Conflict, Unavailable."""
         number = parse_user_id(named)
-        if number is None and not _EXTERNAL_ID.fullmatch(named):
+        if number is None and not EXTERNAL_ID.fullmatch(named):
             raise InvalidFrame("user_id must be an id from 1 to 2^53-1, or an external id", field="user_id")
         user_id, profile_version = await self._store.put(named if number is None else number, changes)
         if profile_version is not None:

@@ -43,7 +43,7 @@ class ConversationStore:
         """Raises NotParticipant."""
 
         async def work(connection: Connection) -> Conversation:
-            return await _find(connection, conversation_id)
+            return await find(connection, conversation_id)
 
         return await self._store.as_user(user_id, work, conversation_id)
 
@@ -53,7 +53,7 @@ class ConversationStore:
         """What somebody sees who enters: the conversation, its first `most` participants, his unread count."""
 
         async def work(connection: Connection) -> tuple[Conversation, Sequence[Participant], int]:
-            conversation = await _find(connection, conversation_id)
+            conversation = await find(connection, conversation_id)
             participants = await connection.fetch(query("conversations.participants"), conversation_id, most)
             reading = await connection.fetchrow(query("conversations.reading"), conversation_id)
             return conversation, tuple(map(participant_of, participants)), reading["unread_count"]
@@ -159,7 +159,7 @@ class ConversationStore:
                 list(participant_ids),
                 provision,
             )
-            return await _find(connection, row["conversation_id"]), row["created"], tuple(map(message_of, row["told"]))
+            return await find(connection, row["conversation_id"]), row["created"], tuple(map(message_of, row["told"]))
 
         return await self._store.as_user(user_id, work)
 
@@ -202,7 +202,7 @@ class ConversationStore:
 
         async def work(connection: Connection) -> tuple[Conversation, Sequence[Message]]:
             rows = await connection.fetch(query("conversations.update"), conversation_id, set_title, title, metadata)
-            return await _find(connection, conversation_id), tuple(map(message_of, rows))
+            return await find(connection, conversation_id), tuple(map(message_of, rows))
 
         return await self._store.as_user(user_id, work, conversation_id)
 
@@ -223,7 +223,7 @@ class ConversationStore:
         return await self._store.as_user(user_id, work, conversation_id)
 
 
-async def _find(connection: Connection, conversation_id: ConversationId) -> Conversation:
+async def find(connection: Connection, conversation_id: ConversationId) -> Conversation:
     row = await connection.fetchrow(query("conversations.one"), conversation_id)
     if row is None:
         raise NotParticipant

@@ -21,7 +21,7 @@ import structlog
 
 from messenger.domain.ids import ConversationId, MessageId, UserId, uuid7
 from messenger.domain.message import Draft, Message, Sent
-from messenger.errors import ClientIdConflict, Forbidden, MessengerError, Unavailable
+from messenger.errors import ClientIdConflict, Forbidden, InvalidFrame, MessengerError, Unavailable
 from messenger.metrics import Histogram
 from messenger.store.queries import query
 from messenger.store.rows import message_of
@@ -116,7 +116,7 @@ class Lanes:
 
     def append(self, sender_id: UserId, draft: Draft, settle: Settle) -> None:
         """Never waits. `settle` is told of the commit, or of NotParticipant, Forbidden, MessageNotFound, ClientIdConflict,
-        Unavailable; within ANSWER_S, and it must not wait."""
+        InvalidFrame (an attachment that is not the sender's to send), Unavailable; within ANSWER_S, and it must not wait."""
         self._unsettled += 1
         self._lanes[draft.conversation_id.int % LANES].put(_Item(sender_id, draft, partial(self._settled, settle)))
 
@@ -304,6 +304,8 @@ class _Lane:
                 item.end(ClientIdConflict())
             case "forbidden":
                 self._start(self._explain(item))
+            case "invalid_frame":
+                item.end(InvalidFrame("attachments must be files that you uploaded or may see", field="attachments"))
             case "locked":
                 if is_alone:
                     item.end(Unavailable())
@@ -364,7 +366,7 @@ async def _keeps_going(writing: asyncio.Task[Any], stretch: _Stretch) -> bool:
 
 
 def _stored(item: _Item, row: Any) -> Message:
-    """A draft as it stands in its row; read back is only what the draft does not say."""
+    """A draft as it stands in its row; read back is only what the draft does not say for certain."""
     draft = item.draft
     return Message(
         conversation_id=draft.conversation_id,
@@ -380,7 +382,8 @@ def _stored(item: _Item, row: Any) -> Message:
         deleted_by=None,
         reply_to=draft.reply_to,
         mentions=tuple(row["mentions"]),
-        attachments=draft.attachments,
+        # What they are is said by the database, whatever the draft said.
+        attachments=tuple(row["stored"]["attachments"]) if draft.attachments else (),
         metadata=draft.metadata or {},
         client_id=draft.client_id,
         reactions={},

@@ -73,6 +73,7 @@ def conversation_of(row: Row) -> Conversation:
         joined_change=row["joined_change"],
         join_code=row["join_code"],
         closed_at=row["closed_at"],
+        channel_url=row["channel_url"],
     )
 
 

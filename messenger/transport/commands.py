@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from messenger.domain.attachment import address_of
 from messenger.domain.ids import UserId
 from messenger.domain.message import Draft, Sent
 from messenger.errors import NotParticipant, Unauthorized, Unavailable
@@ -182,7 +183,7 @@ async def ping(_: Context, __: Device, ___: commands.Ping) -> Json:
 
 
 def draft_of(command: commands.Send) -> Draft:
-    """The message that a frame or body asks for."""
+    """The message that a frame or body asks for; an upload by its own address, though it was named by one that expires."""
     assert command.conversation_id is not None
     return Draft(
         conversation_id=command.conversation_id,
@@ -191,7 +192,7 @@ def draft_of(command: commands.Send) -> Draft:
         client_id=command.client_id,
         reply_to=command.reply_to,
         mentions=command.mentions,
-        attachments=command.attachments,
+        attachments=tuple({**item, "url": address_of(item["url"])} for item in command.attachments),
         metadata=command.metadata,
     )
 

@@ -10,8 +10,13 @@ from aiohttp import web
 from messenger.config import Config
 from messenger.delivery.devices import PushDevices
 from messenger.delivery.dispatch import Dispatch
+from messenger.domain.ids import UserId
 from messenger.fanout.node import Node
 from messenger.gate import Gate
+from messenger.service.accounts import Accounts
+from messenger.service.attachments import Attachments
+from messenger.service.channel_rooms import ChannelRooms
+from messenger.service.channels import Channels
 from messenger.service.conversations import Conversations
 from messenger.service.messages import Messages
 from messenger.service.open_rooms import OpenRooms
@@ -46,7 +51,8 @@ ALONE = Place(None, 0)
 class Context:
     """One running daemon. `writes`: the sockets with something to write in this tick; `answering`: what is done for devices just
     now. `open_sockets` counts those too that have not said yet who they are; `frames` what clients said, by type and result;
-    `closes` how sockets ended, by code and reason; `requests` by method, route and status."""
+    `closes` how sockets ended, by code and reason; `requests` by method, route and status; `uploading` how many files
+    each user sends just now."""
 
     config: Config
     epoch: str
@@ -64,7 +70,13 @@ class Context:
     message_rates: Buckets
     sessions: Sessions
     open_rooms: OpenRooms
+    channel_rooms: ChannelRooms
+    accounts: Accounts
+    channels: Channels
     joins: Buckets
+    attachments: Attachments
+    upload_rates: Buckets
+    uploading: Counter[UserId] = field(default_factory=Counter)
     devices: set[Device] = field(default_factory=set)
     writes: Writes = field(default_factory=Writes)
     answering: set[asyncio.Task[None]] = field(default_factory=set)

@@ -21,10 +21,10 @@ CONTENT_TYPES = {
 }
 # The page's own folders. In an editable install others lie beside them: tests, the React package, what npm installed.
 FOLDERS = ("client", "vendor", "words")
-# People's pictures lie wherever the host application keeps them. Nothing on the page turns text into elements or code, and a
-# browser that knows of Trusted Types sees to that.
+# People's pictures lie wherever the host application keeps them, and one that is about to be sent in the page's own memory. Nothing
+# on the page turns text into elements or code, and a browser that knows of Trusted Types sees to that.
 PAGE_POLICY = (
-    SECURITY_HEADERS[POLICY].replace("img-src 'self' data:;", "img-src 'self' data: https:;")
+    SECURITY_HEADERS[POLICY].replace("img-src 'self' data:;", "img-src 'self' data: blob: https:;")
     + "; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
@@ -49,9 +49,12 @@ async def static(request: web.Request) -> web.Response:
 
 
 async def config(request: web.Request) -> web.Response:
-    is_off = context(request).authenticator.is_off
+    here = context(request)
+    is_off = here.authenticator.is_off
     people = [{"id": user_id, "name": name} for user_id, name in PEOPLE.items()]
-    return bodies.answer({"auth": "off" if is_off else "jwt", "users": people if is_off else []})
+    told = {"auth": "off" if is_off else "jwt", "users": people if is_off else []}
+    # What is too large is told before anybody has waited for it.
+    return bodies.answer(told | {"max_attachment_bytes": here.config.max_attachment_bytes})
 
 
 def _is_file(found: Traversable) -> bool:

@@ -26,9 +26,13 @@ log = structlog.get_logger(__name__)
 HEAD_S = 10.0
 # A body that is not there so long after its head is waited for no longer.
 BODY_S = 30.0
+# What is much longer, a file, has as long as it takes at this rate; the first BODY_S are free.
+LEAST_BYTES_S = 8192
 # Longer than any keep-alive: who is still here reads his answer drop by drop.
 IDLE_S = 150.0
 SWEEP_S = 1.0
+# So many load the same file down at once from the same address. Only large ones take so long that this is told.
+MOST_LOADING = 16
 # So many descriptors above the last are lent to who comes while somebody makes way: his own is free a moment later.
 LOAN = 16
 
@@ -37,8 +41,13 @@ class Late(TimeoutError):
     """A request's body did not arrive in time; raised where it is read."""
 
 
+class Lengthy(TimeoutError):
+    """A request's body is longer than what it is for; raised where it is read. Once that is answered aiohttp reads what is left
+    of a body, and takes nothing but a TimeoutError for its end."""
+
+
 class Doorstep:
-    """Who stands here, each in one of three groups, and in each whoever came into it first is the first.
+    """Who stands here, each in one of five groups, and in each whoever came into it first is the first.
 
     `last`: the highest number that a connection's descriptor may have. They are numbered from the lowest that is free.
     """
@@ -55,11 +64,13 @@ class Doorstep:
         self._strangers: dict[Caller, float] = {}
         self._begun: dict[Caller, float] = {}  # of the strangers, who said anything
         self._asking: dict[Caller, tuple[float, web.BaseRequest]] = {}
+        self._uploading: dict[Caller, tuple[float, web.BaseRequest, int]] = {}
+        self._loading: dict[Caller, object] = {}  # what
         self._idle: dict[Caller, float] = {}
         self._devices: set[object] = set()
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._asking) + len(self._idle)
+        return len(self._strangers) + len(self._asking) + len(self._uploading) + len(self._loading) + len(self._idle)
 
     def admits(self, number: int) -> bool:
         """Whether a connection whose descriptor has this number may come; where room is short, once somebody made way."""
@@ -85,10 +96,25 @@ class Doorstep:
         if caller.transport is not None:  # it may have hung up since
             self._asking[caller] = (self._now, request)
 
+    def uploads(self, caller: "Caller", most_bytes: int) -> None:
+        """The body of his request is a file, and may take longer than others, but must not be longer than this."""
+        asking = self._asking.pop(caller, None)
+        if asking is not None:
+            self._uploading[caller] = (self._now, asking[1], most_bytes)
+
+    def loads(self, caller: "Caller", what: object) -> bool:
+        """The answer is a file, and takes as long as he reads. False where as many as may load the same down already do."""
+        if sum(1 for other in self._loading.values() if other == what) >= MOST_LOADING:
+            return False
+        if self._asking.pop(caller, None):
+            self._loading[caller] = what
+        return True
+
     def answered(self, caller: "Caller") -> None:
         """The request is done with, but for what of the answer is still to be written."""
-        if self._asking.pop(caller, None) is not None:
-            self._idle[caller] = self._now
+        for group in (self._asking, self._uploading, self._loading):
+            if group.pop(caller, None) is not None:
+                self._idle[caller] = self._now
 
     def became_device(self, caller: "Caller", device: object) -> None:
         """From here on the connection is the device's, and over when that has gone."""
@@ -103,8 +129,9 @@ class Doorstep:
         self._devices.discard(device)
 
     def make_way(self) -> bool:
-        """Cut whoever has stood here longest without a request. False where nobody does."""
-        longest = next(iter(self._strangers or self._idle), None)
+        """Cut whoever has stood here longest without a request; where nobody does, who has loaded a file down for longest, of
+        which he can ask for the rest. False where there is none either."""
+        longest = next(iter(self._strangers or self._idle or self._loading), None)
         if longest is not None:
             self._cut(longest)
         return longest is not None
@@ -124,21 +151,31 @@ class Doorstep:
         for since, request in self._asking.values():
             if self._now - since < BODY_S:
                 break
-            if not request.content.is_eof() and request.content.exception() is None:
-                request.content.set_exception(Late())
+            _end(request, Late())
+        for since, request, most_bytes in self._uploading.values():
+            if request.content.total_bytes > most_bytes:
+                _end(request, Lengthy())
+            elif request.content.total_bytes < (self._now - since - BODY_S) * LEAST_BYTES_S:
+                _end(request, Late())
 
     def _cut_since(self, group: "dict[Caller, float]", before: float) -> None:
         for caller in [caller for caller, _ in takewhile(lambda item: item[1] <= before, group.items())]:
             self._cut(caller)
 
     def _leave(self, caller: "Caller") -> None:
-        for group in (self._strangers, self._begun, self._asking, self._idle):
+        for group in (self._strangers, self._begun, self._asking, self._uploading, self._loading, self._idle):
             group.pop(caller, None)
 
     def _cut(self, caller: "Caller") -> None:
         self._leave(caller)
         if caller.transport is not None:
             caller.transport.abort()
+
+
+def _end(request: web.BaseRequest, why: Exception) -> None:
+    """Let nobody wait for more of a body."""
+    if not request.content.is_eof() and request.content.exception() is None:
+        request.content.set_exception(why)
 
 
 class Caller(web.RequestHandler):
@@ -163,6 +200,12 @@ class Caller(web.RequestHandler):
 
     def asks(self, request: web.BaseRequest) -> None:
         self._doorstep.asks(self, request)
+
+    def uploads(self, most_bytes: int) -> None:
+        self._doorstep.uploads(self, most_bytes)
+
+    def loads(self, what: object) -> bool:
+        return self._doorstep.loads(self, what)
 
     def answered(self) -> None:
         self._doorstep.answered(self)

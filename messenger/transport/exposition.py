@@ -247,6 +247,20 @@ METRICS = (
         "every 15 seconds.",
     ),
     Measured(
+        "messenger_uploads_total",
+        "counter",
+        (),
+        lambda meter: _one(meter.context.attachments.count),
+        "Files that were uploaded and kept.",
+    ),
+    Measured(
+        "messenger_uploaded_bytes_total",
+        "counter",
+        (),
+        lambda meter: _one(meter.context.attachments.bytes),
+        "Bytes of the files that were uploaded and kept, without their small pictures.",
+    ),
+    Measured(
         "messenger_loop_delay_seconds",
         "histogram",
         (),

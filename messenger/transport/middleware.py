@@ -8,10 +8,11 @@ from http import HTTPStatus
 import structlog
 from aiohttp import hdrs, web
 
-from messenger.errors import Forbidden, InvalidJson, MessengerError
+from messenger.errors import Forbidden, InvalidJson, MessengerError, TooLarge
 from messenger.transport import headers, masks, origins, peer
 from messenger.transport.context import CONFIG, CONTEXT
-from messenger.transport.doorstep import Caller, Late
+from messenger.transport.doorstep import Caller, Late, Lengthy
+from messenger.transport.files import FileAnswer
 from messenger.transport.problems import problem, problem_of_status
 
 log = structlog.get_logger(__name__)
@@ -61,9 +62,14 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except MessengerError as error:
         return problem(error)
-    except (Late, web.RequestPayloadError) as error:
-        # The latter where its chunks are none.
-        response = problem_of_status(HTTPStatus.REQUEST_TIMEOUT) if isinstance(error, Late) else problem(InvalidJson())
+    except (Late, Lengthy, web.RequestPayloadError) as error:
+        match error:
+            case Late():
+                response = problem_of_status(HTTPStatus.REQUEST_TIMEOUT)
+            case Lengthy():
+                response = problem(TooLarge())
+            case _:  # its chunks are none
+                response = problem(InvalidJson())
         response.force_close()  # where the next request begins, nobody could tell
         return response
     except web.HTTPException as refusal:
@@ -113,7 +119,11 @@ async def keep_from_doorstep(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     caller.asks(request)
     try:
-        return await handler(request)
+        response = await handler(request)
+        if isinstance(response, FileAnswer):
+            # Sent here, under its own time limit, which is longer than anybody idle is suffered.
+            await response.prepare(request)
+        return response
     finally:
         caller.answered()
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from marshmallow import Schema
 
-from messenger.protocol import answers
+from messenger.protocol import answers, platform
 from messenger.protocol.fields import Shape
 from messenger.protocol.frames import Json
 from messenger.protocol.glossary import WORDS
@@ -25,6 +25,7 @@ whom `X-User-Id` names. With authentication off (demo and tests) `X-User-Id` alo
 **What goes wrong** is told as `application/problem+json` (RFC 9457) with a `code`. A path that is not here is 404 `not_found`,
 another method 405 `method_not_allowed` with `Allow`. What one may not see does not exist: foreign and absent are told alike.
 With authentication off a request to a host name that is not ours is 403 `forbidden`, whatever it asks.
+The Platform API, below `/v3`, tells it as the vendor's does whose words it speaks; it is not there while no API token is set.
 
 **Texts** are Unicode without U+0000 and lone surrogates. Unknown fields are ignored, by both sides: more may come one day.
 GET routes answer HEAD too."""
@@ -39,6 +40,8 @@ SECURITY: Mapping[Who, list[Mapping[str, list[str]]]] = {
     "socket": [{"user": []}, {"token": []}, {"subprotocol": []}],
     "open socket": [],
     "watcher": [{}, {"service": []}],
+    "link": [],
+    "platform": [{"apiToken": []}],
 }
 SCHEMES: Mapping[str, Json] = {
     "user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A JWT of the user's."},
@@ -59,6 +62,12 @@ SCHEMES: Mapping[str, Json] = {
         "name": "X-User-Id",
         "description": "On whose behalf the host application asks: an integer, or an external id.",
     },
+    "apiToken": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Api-Token",
+        "description": "The host application's API token, over the Platform API.",
+    },
     "token": {"type": "apiKey", "in": "query", "name": "token", "description": "A JWT, where no header can be sent."},
     "subprotocol": {
         "type": "apiKey",
@@ -72,6 +81,7 @@ LEADS_TO: Mapping[Given, str] = {
     answers.OwnConversation: "conversation_id",
     answers.Message: "message_id",
     answers.PushDevice: "push_device_id",
+    answers.Upload: "attachment_id",
 }
 RESPONSE_HEADERS: Mapping[int, Mapping[str, tuple[str, Shape]]] = {
     401: {"WWW-Authenticate": ("How to say who asks.", {"type": "string", "const": "Bearer"})},
@@ -121,13 +131,30 @@ class _Writer:
             "summary": f"{operation.summary}{', here too' if self._is_second(route) else ''}",
             "tags": [tag],
             "security": SECURITY[operation.who],
-            "parameters": self._parameters(route.path, operation),
+            "parameters": self._parameters(tag, route.path, operation),
             "responses": self._responses(route, operation),
         }
         told |= described(route.handler)
         if operation.takes is not None:
-            told["requestBody"] = {"required": True, "content": self._json(operation.takes, whole=True)}
+            told["requestBody"] = {"required": True, "content": self._taken(operation.takes)}
         return told
+
+    def _taken(self, taken: type[Schema] | str) -> Json:
+        if not isinstance(taken, str):
+            return self._json(taken, whole=True)
+        # Bytes as they are: of a string, since several parts would be a list.
+        about = WORDS["Upload.file"].meaning
+        file = {"type": "string", "contentMediaType": "application/octet-stream", "description": about}
+        return {
+            taken: {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": file},
+                    "required": ["file"],
+                    "additionalProperties": False,
+                }
+            }
+        }
 
     def _name(self, route: Route) -> str:
         name = f"{_tag(route.handler.__module__)}.{route.handler.__name__.strip('_')}"
@@ -137,19 +164,19 @@ class _Writer:
         """Whether the same is at another path already."""
         return route is not next(other for other in self._routes if other.handler is route.handler)
 
-    def _parameters(self, path: str, operation: Operation) -> list[Json]:
+    def _parameters(self, tag: str, path: str, operation: Operation) -> list[Json]:
         named = {name: operation.path.get(name) or IN_PATH[name][0] for name in variables_of(path)}
         return [
-            *(self._parameter("path", name, field, required=True) for name, field in named.items()),
+            *(self._parameter(tag, "path", name, field, required=True) for name, field in named.items()),
             *(
-                self._parameter("query", name, field, required=field.required)
+                self._parameter(tag, "query", name, field, required=field.required)
                 for name, field in operation.query.items()
             ),
-            *(self._parameter("header", name, field, required=False) for name, field in operation.headers.items()),
+            *(self._parameter(tag, "header", name, field, required=False) for name, field in operation.headers.items()),
         ]
 
-    def _parameter(self, place: str, name: str, field: Field, *, required: bool) -> Json:
-        shape, word = self._shapes.alone(field), WORDS[name]
+    def _parameter(self, tag: str, place: str, name: str, field: Field, *, required: bool) -> Json:
+        shape, word = self._shapes.alone(field), WORDS.get(f"{tag}.{name}") or WORDS[name]
         told = {"in": place, "name": name, "required": required, "description": word.meaning, "schema": shape}
         if shape.get("type") == "array":
             told |= {"style": "form", "explode": False}
@@ -162,7 +189,9 @@ class _Writer:
             refusals.setdefault(refusal.status, {})[refusal.code] = refusal.body
         for status, bodies in sorted(refusals.items()):
             told[str(status)] = self._refusal(status, bodies)
-        return told
+        if operation.who == "platform":
+            told |= {str(status): self._given(status, platform.Refused) for status in (400, 500)}
+        return dict(sorted(told.items()))
 
     def _given(self, status: int, given: Given) -> Json:
         if isinstance(given, str):

@@ -21,11 +21,16 @@ H = TypeVar("H", bound=Handler)
 Field: TypeAlias = fields.Field[Any]
 
 # A user's token (or the host on his behalf), the host application alone, either of them, a guest's token or a user's, anybody,
-# whoever opens a socket (with a token; or one on which who he is, if at all, is said later), and anybody unless a setting says
-# that only the host may.
-Who: TypeAlias = Literal["user", "host", "user or host", "participant", "anyone", "socket", "open socket", "watcher"]
-# A JSON object, a text of these media types, or nothing.
+# whoever opens a socket (with a token; or one on which who he is, if at all, is said later), anybody unless a setting says
+# that only the host may, whoever was given a signed link, and the host application by the Platform API.
+Who: TypeAlias = Literal[
+    "user", "host", "user or host", "participant", "anyone", "socket", "open socket", "watcher", "link", "platform"
+]  # fmt: skip
+# A JSON object, a text of these media types (`*/*`: any bytes), or nothing.
 Given: TypeAlias = type[Schema] | str | None
+# A body that is a form with a file in it.
+FILE: Literal["multipart/form-data"] = "multipart/form-data"
+Taken: TypeAlias = type[Schema] | Literal["multipart/form-data"] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +40,7 @@ class Operation:
 
     summary: str
     who: Who
-    takes: type[Schema] | None
+    takes: Taken
     path: Mapping[str, Field]
     query: Mapping[str, Field]
     headers: Mapping[str, Field]
@@ -63,7 +68,7 @@ def operation(
     summary: str,
     *,
     who: Who = "user",
-    takes: type[Schema] | None = None,
+    takes: Taken = None,
     path: Mapping[str, Field] | None = None,
     query: Mapping[str, Field] | None = None,
     headers: Mapping[str, Field] | None = None,

@@ -21,6 +21,8 @@ STATUS: Mapping[str, int] = {
     "nickname_taken": 400,
     "forbidden": 403,
     "unauthorized": 401,
+    "too_large": 413,
+    "unsupported_media_type": 415,
     "content_empty": 422,
     "content_too_long": 422,
     "client_id_conflict": 409,

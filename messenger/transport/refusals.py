@@ -3,6 +3,7 @@ of it besides (`operation`). The examples are made by the very functions that ma
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from messenger.errors import (
@@ -16,6 +17,7 @@ from messenger.errors import (
     MessengerError,
     NotParticipant,
     RateLimited,
+    TooLarge,
     Unauthorized,
     Unavailable,
     UserNotFound,
@@ -23,7 +25,7 @@ from messenger.errors import (
 from messenger.protocol.fields import Id, UserId
 from messenger.protocol.frames import Json
 from messenger.transport.middleware import SAFE_METHODS
-from messenger.transport.operation import Field, Operation, Route, Who, variables_of
+from messenger.transport.operation import FILE, Field, Operation, Route, Who, variables_of
 from messenger.transport.problems import problem, problem_of_status
 
 # What may be wrong with who asks.
@@ -36,6 +38,9 @@ REFUSED: Mapping[Who, tuple[type[MessengerError], ...]] = {
     "socket": (),
     "open socket": (),
     "watcher": (Unauthorized, Unavailable),
+    "link": (),
+    # What goes wrong there is told in the vendor's words; the daemon's own are left where it is not there.
+    "platform": (),
 }
 # What a part of a path is, and what follows from its being there.
 IN_PATH: Mapping[str, tuple[Field, tuple[type[MessengerError], ...]]] = {
@@ -51,6 +56,7 @@ EXAMPLES: Mapping[type[MessengerError], MessengerError] = {
     InvalidConversationId: InvalidConversationId(field="conversation_id"),
     InvalidMessageId: InvalidMessageId(field="message_id"),
     ContentTooLong: ContentTooLong.over(4000),
+    TooLarge: TooLarge.over(26_214_400),
     Unauthorized: Unauthorized("token_expired"),
     RateLimited: RateLimited(retry_after_s=0.1),
     MessengerError: MessengerError("Internal error (5f1c2ab04d7e)"),
@@ -67,6 +73,8 @@ class Told(NamedTuple):
 
 def refusals_of(route: Route, operation: Operation) -> Iterator[Told]:
     """Everything that may be refused, as it is sent."""
+    if operation.who == "platform":
+        operation = replace(operation, takes=None, query={}, refuses=(404,))
     variables = [name for name in variables_of(route.path) if name not in operation.path]
     for refusal in (
         *REFUSED[operation.who],
@@ -75,12 +83,12 @@ def refusals_of(route: Route, operation: Operation) -> Iterator[Told]:
         *(error for name in variables for error in IN_PATH[name][1]),
         *(
             (InvalidFrame,)
-            if (operation.query or operation.headers) and operation.who not in ("socket", "open socket")
+            if (operation.query or operation.headers) and operation.who not in ("socket", "open socket", "link")
             else ()
         ),
-        *(IN_BODY if operation.takes is not None else ()),
+        *(IN_BODY if operation.takes not in (None, FILE) else ()),
         *operation.refuses,
-        MessengerError,
+        *(() if operation.who == "platform" else (MessengerError,)),
     ):
         is_ours = not isinstance(refusal, int)
         response = problem(EXAMPLES.get(refusal) or refusal()) if is_ours else problem_of_status(refusal)

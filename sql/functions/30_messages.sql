@@ -13,8 +13,9 @@ as $$
 $$;
 
 -- Store a batch. Each item is judged on its own as its own sender; a bad one takes no other down.
--- outcome: appended (with what its row has beside the draft), duplicate (with the message that is stored), locked (somebody held
--- the conversation: send it alone), or an error's code. p_notify: whoever is away may have to be told.
+-- outcome: appended (with what its row has beside the draft; where it has attachments, with the whole row), duplicate (with the
+-- message that is stored), locked (somebody held the conversation: send it alone), or an error's code. p_notify: whoever is away
+-- may have to be told.
 create or replace function messenger.append_drafts(
     p_sender_ids bigint[], p_conversation_ids uuid[], p_ids uuid[], p_client_ids text[], p_digests bytea[],
     p_contents text[], p_types text[], p_replies uuid[], p_mentions jsonb, p_attachments jsonb[], p_metadata jsonb[],
@@ -63,6 +64,11 @@ begin
             seq := taken[1];
             change := taken[2];
             created_at := taken[3];
+            -- Attachments are what they are, not what their sender said of them.
+            if p_attachments[item] <> '[]' then
+                select m.* into stored from messenger.messages m
+                where m.conversation_id = p_conversation_ids[item] and m.id = p_ids[item];
+            end if;
             outcome := 'appended';
             appended := appended || item;
         exception

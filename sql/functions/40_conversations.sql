@@ -379,8 +379,10 @@ begin
         delete from messenger.conversation_participants p where p.conversation_id = p_conversation_id returning p.user_id;
     delete from messenger.messages m where m.conversation_id = p_conversation_id;
     delete from messenger.conversation_departures d where d.conversation_id = p_conversation_id;
+    delete from messenger.missing_messages n where n.conversation_id = p_conversation_id;
     update messenger.conversations c
-    set title = null, metadata = '{}', join_code = null, open_room = null, deleted_at = clock_timestamp()
+    set title = null, metadata = '{}', join_code = null, open_room = null, channel_url = null, channel_no = null,
+        deleted_at = clock_timestamp()
     where c.id = p_conversation_id;
     update messenger.conversation_heads h set touched = pg_current_xact_id() where h.conversation_id = p_conversation_id;
 end

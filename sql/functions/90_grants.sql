@@ -38,5 +38,19 @@ grant execute on function
     messenger.session_history(uuid, integer),
     messenger.answer_question(uuid), messenger.guest_key(), messenger.idle_guests(integer),
     messenger.enter_open_room(text, boolean), messenger.open_room_window(bigint, uuid, integer),
-    messenger.idle_open_rooms(interval, integer), messenger.clear_open_room(uuid, interval, integer)
+    messenger.idle_open_rooms(interval, integer), messenger.clear_open_room(uuid, interval, integer),
+    messenger.channel_people(uuid, bigint[]),
+    messenger.people_called(text[]), messenger.call_people(text[], boolean), messenger.accounts(bigint[]),
+    messenger.accounts_page(bigint, integer), messenger.make_account(text, text, text, jsonb),
+    messenger.change_account(bigint, text[], text, text, jsonb), messenger.delete_account(bigint),
+    messenger.channels_called(text[]),
+    messenger.channels_page(boolean, timestamptz, uuid, bigint[], text[], boolean, integer), messenger.is_said(messenger.messages),
+    messenger.create_channel(text, text, jsonb, bigint[], bigint[], bigint), messenger.change_channel(uuid, boolean, text, jsonb),
+    messenger.invite_to_channel(uuid, bigint[]), messenger.revive_channel(text, bigint), messenger.delete_empty_channel(text),
+    messenger.announce_in_channel(uuid, text, text, text), messenger.retract_in_channel(uuid, uuid),
+    messenger.vendor_ids(uuid, uuid[]), messenger.message_by_vendor_id(uuid, bigint),
+    messenger.channel_message(bigint, uuid, bigint, bigint), messenger.last_said(bigint[], uuid[]),
+    messenger.seq_at(uuid, timestamptz),
+    messenger.said_around(bigint, uuid, timestamptz, bigint, integer, integer, boolean, text[], text[], text[], bigint[]),
+    messenger.upload_of(text), messenger.is_importing(), messenger.clear_attachments(interval, integer)
 to messenger_app;

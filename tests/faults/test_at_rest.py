@@ -29,11 +29,14 @@ async def rests(node: Node, redis: BreakableRedis) -> None:
     """Nobody is here, and Redis knows of nobody."""
     await node.emptied()
     context, bus = node.context, node.context.node.bus
-    own = {bus.channels.presence, bus.channels.profiles, bus.channels.node(bus.node_id)}
+    own = bus.of_everybody | {bus.channels.node(bus.node_id)}
     async with asyncio.timeout(20):
-        while {key for key in redis.held() if not key.startswith(("figures:", "presence:sweeper"))} != {
+        while {
+            key for key in redis.held() if not key.startswith("figures:") and not key.endswith("presence:sweeper")
+        } != {
             "nodes",
             "presence:era",
+            "whereabouts:presence:era",
         }:
             await asyncio.sleep(0.02)
         while await channels(redis) != own or context.devices or context.open_sockets:

@@ -1,6 +1,7 @@
 """The commands that look after the database: migrate, doctor, epoch."""
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -27,6 +28,7 @@ async def test_migrate_tells_what_it_did_and_what_is_missing(empty_database: Dat
         "0004 outbox",
         "0005 cheaper_sends",
         "0006 sessions",
+        "0007 channels_and_attachments",
         "0000 functions and policies",
     ]
     check = await messenger("migrate", "--check", **url)
@@ -56,6 +58,7 @@ async def test_doctor_finds_all_well(settings: dict[str, str]) -> None:
     topics = [line.removeprefix("ok    ").partition(":")[0] for line in told.out.splitlines()]
     assert topics == [
         "settings",
+        "uploads",
         "postgres version",
         *["role"] * 4,
         "schema",
@@ -98,6 +101,18 @@ async def test_doctor_looks_at_the_rest_although_the_bus_is_silent(settings: dic
     wrong = [line for line in lines if line.startswith("WRONG")]
     assert wrong == ["WRONG bus: Redis does not answer (ConnectionError)"]
     assert {"ok    authentication: off: for demo and tests only", "ok    schema: up to date"} <= set(lines)
+
+
+async def test_doctor_says_where_uploads_cannot_be_kept_and_makes_nothing(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    told = await messenger("doctor", **(settings | {"data_dir": str(tmp_path / "later")}))
+    assert f"ok    uploads: kept in {tmp_path}/later/attachments" in told.out.splitlines()
+    assert not (tmp_path / "later").exists()
+    (tmp_path / "file").write_text("no folder")
+    told = await messenger("doctor", **(settings | {"data_dir": str(tmp_path / "file")}))
+    assert told.code == 1
+    assert f"WRONG uploads: cannot be kept in {tmp_path}/file/attachments" in told.out.splitlines()
 
 
 async def test_doctor_finds_keys_that_strangers_could_guess_or_change(settings: dict[str, str]) -> None:

@@ -253,7 +253,7 @@ async def test_after_everybody_has_left_nothing_is_left(cluster: Cluster) -> Non
             hub.people
             or hub.feeds
             or len(hub.watches)
-            or bus.subscribed != {bus.channels.presence, bus.channels.profiles}
+            or bus.subscribed != bus.of_everybody
             or node.context.devices
         ):
             await asyncio.sleep(0.01)

@@ -60,6 +60,8 @@ PROMISED = {
     "messenger_gate_waiting": "gauge",
     "messenger_notifications_total": "counter",
     "messenger_outbox_waiting": "gauge",
+    "messenger_uploads_total": "counter",
+    "messenger_uploaded_bytes_total": "counter",
     "messenger_loop_delay_seconds": "histogram",
 }
 stage = stage_with(max_frame_bytes=4096)

@@ -107,15 +107,15 @@ async def test_a_new_migration_is_applied_once_and_the_rest_laid_over_it(
     known = numbered()
     new = Step(
         len(known) + 1,
-        "attachments",
-        "create table messenger.attachments (id uuid); alter table messenger.attachments force row level security;",
+        "stickers",
+        "create table messenger.stickers (id uuid); alter table messenger.stickers force row level security;",
     )
     monkeypatch.setattr(migrations, "numbered", lambda: [*known, new])
-    assert names(await migrate(migrated.owner_url)) == ["attachments", repeatable().name]
+    assert names(await migrate(migrated.owner_url)) == ["stickers", repeatable().name]
     assert names(await migrate(migrated.owner_url)) == []
     async with connected(migrated.admin_url) as connection:
         assert (
-            await connection.fetchval("select policyname from pg_policies where tablename = 'attachments'")
+            await connection.fetchval("select policyname from pg_policies where tablename = 'stickers'")
             == "owner_all"
         )
 

@@ -174,7 +174,8 @@ async def test_without_authentication_one_says_who_one_is(cluster: Cluster) -> N
         answer = await bare(node, "GET", f"{API}/users/me", headers=wrong)
         refused(answer, 401, "unauthorized", "Unauthorized", reason="token_missing")
     names = ["Alice", "Bob", "Chiara", "Dae-jung"]
-    told = {"auth": "off", "users": [{"id": number, "name": name} for number, name in enumerate(names, start=1)]}
+    users = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    told = {"auth": "off", "users": users, "max_attachment_bytes": 26_214_400}
     assert (await bare(node, "GET", "/demo/config.json")).body == told
 
 
@@ -278,7 +279,10 @@ async def test_the_demo_is_served_out_of_its_folder_and_nothing_else_is(node: No
         assert answer.headers["Cache-Control"] == "no-cache"
         fenced(answer)
     answer = await bare(node, "GET", "/demo/config.json")
-    assert (answer.status, json.loads(answer.text)) == (200, {"auth": "jwt", "users": []})
+    assert (answer.status, json.loads(answer.text)) == (
+        200,
+        {"auth": "jwt", "users": [], "max_attachment_bytes": 26_214_400},
+    )
     for path in (
         "..%2f..%2fapp.py", "..%2Fmessenger%2Fapp.py", "%2e%2e/app.py", "..%5c..%5capp.py", "client/..%2f..%2fREADME.md",
         "%2fetc%2fpasswd", "/etc/passwd", "client//core.js", "client/", "client", ".", "__init__.py", "package.json",

@@ -28,8 +28,8 @@ HOSTILE = [
     f"1 {MARK}", f"{{1}}{MARK}", f"online:status{MARK}", f"$1\r\n*1\r\n{MARK}", f"[{MARK}]", f"?{MARK}", f"\u0661{MARK}",
 ]  # fmt: skip
 # Every name that there may be behind the prefix.
-CHANNEL = r"user:[1-9]\d*|conversation:[0-9a-f-]{36}|online:status|users:profiles|node:n[0-9a-f]{8}"
-KEY = r"figures:n[0-9a-f]{8}|nodes|presence:(era|sweeper|\{\d+\}(:[1-9]\d*)?)"
+CHANNEL = r"user:[1-9]\d*|conversation:[0-9a-f-]{36}|(whereabouts:)?online:status|users:profiles|node:n[0-9a-f]{8}"
+KEY = r"figures:n[0-9a-f]{8}|nodes|(whereabouts:)?presence:(era|sweeper|\{\d+\}(:[1-9]\d*)?)"
 
 
 async def test_no_id_of_a_client_becomes_a_command_or_a_channel(

@@ -45,7 +45,7 @@ def fenced(headers: dict[str, str], *, cached: str = "no-store") -> None:
         assert policy.pop("require-trusted-types-for", "'script'") == "'script'"
         assert policy.pop("trusted-types", "'none'") == "'none'"
     assert policy == POLICY
-    assert {"'self'", "data:"} <= set(images) <= {"'self'", "data:", "https:"}
+    assert {"'self'", "data:"} <= set(images) <= {"'self'", "data:", "blob:", "https:"}
     assert "unsafe" not in headers["content-security-policy"]
     # What would tell which library answers, or let another page ride on a login.
     assert not headers.keys() & {"x-powered-by", "set-cookie", "access-control-allow-credentials"}

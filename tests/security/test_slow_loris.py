@@ -1,16 +1,17 @@
 """Those who come and dawdle: without a token they hold nothing for long, and keep nobody out."""
 
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
 from messenger.server import CONNECTIONS
-from messenger.transport import doorstep
+from messenger.transport import doorstep, files
 from tests.security.wire import Wire, wire_to
 from tests.support.daemon import Daemon
 from tests.support.node import FREE, Cluster, Node
@@ -144,6 +145,158 @@ async def test_a_body_that_dribbles_in_is_told_that_it_is_late(node: Node, monke
         assert (told.status, told.headers["connection"], told.json) == (408, "close", LATE)
         assert await wire.rest() == b""
     assert (await node.client(ANN).get(f"/conversations/{tea}/messages"))[1]["messages"] == []
+
+
+FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+
+
+def upload(length: str, bearer: str | None = None) -> str:
+    """The head of an upload; `length` is a header."""
+    return (
+        f"POST {API}/attachments HTTP/1.1\r\nHost: chat\r\nAuthorization: Bearer {bearer or token(ANN, SECRET)}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\n{length}\r\n\r\n"
+    )
+
+
+async def has_come(node: Node, count: int) -> None:
+    """Wait until so many bytes of an upload are there."""
+    step = node.server.doorstep
+    await until(lambda: [one for _, one, _ in step._uploading.values() if one.content.total_bytes >= count])
+
+
+async def test_a_file_may_come_in_as_slowly_as_a_line_may_be(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, pieces, end = node.server.doorstep, 10, b"\r\n--b--\r\n"
+    async with wire_to(node) as wire:
+        wire.say(upload(f"Content-Length: {len(FILE) + pieces * doorstep.LEAST_BYTES_S + len(end)}"))
+        wire.say(FILE)
+        for count in range(pieces):
+            wire.say(b"x" * doorstep.LEAST_BYTES_S)
+            await has_come(node, len(FILE) + (count + 1) * doorstep.LEAST_BYTES_S)
+            monkeypatch.setattr(step, "_now", step._now + (doorstep.BODY_S if count == 0 else 1))
+            step.sweep()
+        told = await wire.ask(end)
+    assert (told.status, told.json["size"]) == (201, pieces * doorstep.LEAST_BYTES_S)
+
+
+async def test_a_file_that_dribbles_in_is_told_that_it_is_late(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = node.server.doorstep
+    async with wire_to(node) as wire:
+        wire.say(upload("Content-Length: 1000000"))
+        wire.say(FILE + b"x" * 1000)
+        await has_come(node, 1000)
+        monkeypatch.setattr(step, "_now", step._now + doorstep.BODY_S)
+        step.sweep()
+        assert step._uploading
+        monkeypatch.setattr(step, "_now", step._now + 1)
+        step.sweep()
+        told = await wire.hear()
+        assert (told.status, told.headers["connection"], told.json) == (408, "close", LATE)
+    assert not [path for path in node.context.config.attachments_dir.rglob("*") if path.is_file()]
+
+
+async def test_a_form_that_never_comes_to_its_file_has_an_end(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    step, most = node.server.doorstep, node.context.config.max_attachment_bytes
+    async with wire_to(node) as wire:
+        wire.say(upload("Transfer-Encoding: chunked"))
+        line = b"x" * 65_534 + b"\r\n"
+        for _ in range(most // len(line) + 3):
+            wire.say(b"%x\r\n%s\r\n" % (len(line), line))
+            await wire.writer.drain()
+        await has_come(node, most + 65_537)
+        step.sweep()
+        told = await wire.hear()
+        assert (told.status, told.headers["connection"], told.json["code"]) == (413, "close", "too_large")
+        assert await wire.rest() == b""
+    assert "Unhandled exception" not in caplog.text
+
+
+async def test_without_a_token_nobody_waits_for_a_file(node: Node) -> None:
+    async with wire_to(node) as wire:
+        told = await wire.ask(upload("Content-Length: 1000000", "rubbish"))
+        assert (told.status, told.json["reason"]) == (401, "token_invalid")
+
+
+@asynccontextmanager
+async def loading(node: Node, size: int) -> AsyncIterator[socket.socket]:
+    """Somebody who asked for a file, and has read no more of it than its first byte. Between him and the daemon little fits."""
+    loop = asyncio.get_running_loop()
+    form = aiohttp.FormData({"file": io.BytesIO(b"x" * size)})
+    told = (await node.client(ANN).ask("POST", "/attachments", data=form)).body
+    links = (await node.client(ANN).get(f"/attachments/{told['id']}/links"))[1]
+    await node.session.close()
+    await until(lambda: len(node.server.doorstep) == 0)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (node.server.host, node.server.port))
+        await loop.sock_sendall(sock, f"GET {links['url']} HTTP/1.1\r\nHost: chat\r\n\r\n".encode())
+        await loop.sock_recv(sock, 1)
+        yield sock
+
+
+async def test_who_loads_a_file_down_slowly_is_not_cut(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, loop = 20_000_000, asyncio.get_running_loop()
+    async with loading(node, size) as sock:
+        impatient(monkeypatch)
+        read, all_of_it = 1, 0
+        while not all_of_it or read < all_of_it:
+            node.server.doorstep.sweep()
+            heard = await loop.sock_recv(sock, 1 << 20)
+            assert heard
+            if not all_of_it:
+                all_of_it = heard.index(b"\r\n\r\n") + 5 + size
+            read += len(heard)
+        assert read == all_of_it
+
+
+async def test_who_loads_a_file_down_and_does_not_read_is_cut(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SEND_S", 0.3)
+    monkeypatch.setattr(files, "LEAST_BYTES_S", 1 << 40)
+    size, read = 20_000_000, 0
+    async with loading(node, size) as sock:
+        await until(lambda: len(node.server.doorstep) == 0)
+        with suppress(ConnectionError):
+            while heard := await asyncio.get_running_loop().sock_recv(sock, 1 << 20):
+                read += len(heard)
+    assert read < size
+
+
+async def test_where_room_is_short_who_loads_a_file_down_makes_way_after_everybody_else(node: Node) -> None:
+    step, read = node.server.doorstep, 0
+    async with loading(node, 20_000_000) as sock, wire_to(node) as idle:
+        assert (await idle.ask(HEALTHZ)).status == 200
+        assert step.make_way()
+        assert await idle.rest() == b""
+        assert (len(step), step.make_way()) == (1, True)
+        with suppress(ConnectionError):
+            while heard := await asyncio.get_running_loop().sock_recv(sock, 1 << 20):
+                read += len(heard)
+        await until(lambda: len(step) == 0)
+        assert not step.make_way()
+    assert read < 20_000_000
+
+
+async def test_a_file_is_loaded_down_by_a_few_at_once_from_an_address(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorstep, "MOST_LOADING", 1)
+    links = []
+    links_of = node.context.attachments.links
+
+    def told(attachment: Any) -> Any:
+        links.append(links_of(attachment).url)
+        return links_of(attachment)
+
+    monkeypatch.setattr(node.context.attachments, "links", told)
+    async with loading(node, 20_000_000) as sock, wire_to(node) as wire:
+        (url,) = links
+        head = f"HEAD {url} HTTP/1.1\r\nHost: chat\r\n\r\n"
+        refused = await wire.ask(head.replace("HEAD", "GET"))
+        assert (refused.status, refused.headers["retry-after"], refused.json["code"]) == (429, "1", "rate_limited")
+        sock.close()
+        await until(lambda: len(node.server.doorstep) == 1)
+        wire.say(head)
+        assert (await wire.reader.readline()).split()[1] == b"200"
 
 
 async def test_without_a_token_nobody_waits_for_a_body(node: Node) -> None:

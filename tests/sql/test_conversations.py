@@ -137,3 +137,20 @@ async def test_the_newest_token_gives_the_profile(own_scene: Scene) -> None:
         assert [tuple(row) for row in await own_scene.act(ANN, profile, ANN)] == [expected]
     assert await own_scene.act(ANN, arrive, 999, "Nobody", None, 50, False) == []
     assert len(await own_scene.act(ANN, arrive, 999, "Somebody", None, 50, True)) == 1
+
+
+async def test_whatever_refers_to_messages_is_found_by_an_index(witness: asyncpg.Connection) -> None:
+    """Else deleting a long conversation asks all of it once for each message."""
+    rows = await witness.fetch(
+        """
+        select k.conname from pg_constraint k
+        where k.contype = 'f' and k.confrelid = 'messenger.messages'::regclass and not exists (
+            select from pg_index i
+            where i.indrelid = k.conrelid
+                and array(select unnest(k.conkey) order by 1)
+                    = array(select unnest((i.indkey::smallint[])[0:cardinality(k.conkey) - 1]) order by 1)
+        )
+        """
+    )
+    # Receipts have gone with their readers by then.
+    assert [row["conname"] for row in rows] == ["read_receipts_message_fk"]

@@ -7,6 +7,9 @@ from tests.support.scene import ANN, Scene
 
 # Table, privilege, columns: all that the application role may do, and no more.
 GRANTED = {
+    ("attachment_uses", "SELECT", "*"),
+    ("attachments", "SELECT", "*"),
+    ("attachments", "INSERT", "id uploaded_by name mime_type size width height has_thumbnail"),
     ("blocks", "SELECT", "*"),
     ("blocks", "DELETE", "*"),
     ("conversation_heads", "SELECT", "*"),

@@ -198,6 +198,21 @@ def tries(conversation_id: UUID, message_id: UUID) -> list[tuple[Any, ...]]:
         ("select * from messenger.answer_question($1)", message_id),
         ("select * from messenger.open_room_window($1, $2, 5)", EVE, conversation_id),
         ("select messenger.clear_open_room($1, '0', 5)", conversation_id),
+        ("select * from messenger.channel_people($1, '{1}')", conversation_id),
+        ("select * from messenger.change_channel($1, true, 'Eve''s', '{}')", conversation_id),
+        ("select * from messenger.announce_in_channel($1, 'Hear', null, null)", conversation_id),
+        ("select * from messenger.invite_to_channel($1, $2)", conversation_id, [EVE]),
+        ("select * from messenger.retract_in_channel($1, $2)", conversation_id, message_id),
+        ("select * from messenger.vendor_ids($1, $2)", conversation_id, [message_id]),
+        ("select messenger.message_by_vendor_id($1, 7)", conversation_id),
+        ("select * from messenger.channel_message($1, $2, 1, 7)", EVE, conversation_id),
+        ("select * from messenger.last_said($1, $2)", [EVE], [conversation_id]),
+        ("select messenger.seq_at($1, now())", conversation_id),
+        (
+            "select * from messenger.said_around($1, $2, now(), null, 5, 5, true, null, null, null, null)",
+            EVE,
+            conversation_id,
+        ),
     ]
 
 

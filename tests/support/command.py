@@ -6,9 +6,10 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 
 from tests.support.database import PASSWORD, Database
 
@@ -86,9 +87,25 @@ async def serving(*args: str, **settings: str) -> AsyncIterator[Serving]:
 
 
 @asynccontextmanager
+async def begun(*args: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A command that runs, for whoever ends it in the middle; at the end it is gone."""
+    async with _process(*args, settings=settings) as process:
+        yield process
+
+
+@asynccontextmanager
 async def _process(*args: str, settings: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MESSENGER_")}
-    environ |= {f"MESSENGER_{name.upper()}": value for name, value in settings.items()}
+    with TemporaryDirectory() as folder:
+        environ |= {
+            f"MESSENGER_{name.upper()}": value for name, value in ({"data_dir": folder} | dict(settings)).items()
+        }
+        async with _running(args, environ) as process:
+            yield process
+
+
+@asynccontextmanager
+async def _running(args: Sequence[str], environ: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-W", "error", "-m", "messenger", *args),

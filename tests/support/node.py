@@ -8,6 +8,8 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -37,6 +39,7 @@ FREE: dict[str, Any] = {
     "rate_frames": UNLIMITED,
     "rate_joins": UNLIMITED,
     "rate_rooms": UNLIMITED,
+    "rate_uploads": UNLIMITED,
 }
 
 
@@ -73,10 +76,12 @@ class Node(Reachable):
         async with asyncio.timeout(10):
             while node.hub.people or node.hub.feeds or len(node.hub.watches) or len(typing) or len(node.chores):
                 await asyncio.sleep(0.01)
+            while len(node.whereabouts):
+                await asyncio.sleep(0.01)
             hall, door = self.server.app[HALL], self.server.app[DOOR]
             while len(hall.rooms) or hall.callers or door.connections:
                 await asyncio.sleep(0.01)
-            while node.bus.subscribed != {node.bus.channels.presence, node.bus.channels.profiles}:
+            while node.bus.subscribed != node.bus.of_everybody:
                 await asyncio.sleep(0.01)
 
 
@@ -88,6 +93,8 @@ class Cluster:
             "redis_url": redis_url,
             "redis_prefix": prefix,
             "jwt_secret": SECRET,
+            # One for all: the nodes of a cluster share what was uploaded.
+            "data_dir": Path(stack.enter_context(TemporaryDirectory())),
         }
         self.prefix = prefix
         self._nodes: list[Node] = []

@@ -64,8 +64,36 @@ APPEND_AND_TELL = APPEND.replace("$11)", "$11, true)")
 PUT_OUT = "select messenger.put_out($1, $2)"
 DEVICE = "select id, endpoint, name, created_at from messenger.register_push_device($1, 'a public key', 'a secret', $2)"
 HAND_OUT = "select messenger.hand_out($1, true, $2, $3, $4, $5, $6)"
+UPLOAD = """
+    insert into messenger.attachments (id, uploaded_by, name, mime_type, size, width, height, has_thumbnail)
+    values ($1, messenger.current_user_id(), $2, 'image/png', 7, 40, 30, true)
+"""
+CARRY = """
+    insert into messenger.messages (conversation_id, id, sender_id, content, attachments)
+    values ($1, $2, messenger.current_user_id(), $3, $4::text::jsonb) returning *
+"""
 # The SQLSTATEs of a refusal: by privilege or policy, and by messenger.fail.
 DENIED, FAILED = "42501", "MG001"
+
+
+# What the owner keeps of an import, of somebody and of what Eve has.
+COME_OVER = (
+    """
+    insert into messenger.deleted_names (external_id, tokens_not_before)
+        select 'fay', created_at from messenger.conversations where id = $1
+    """,
+    "insert into messenger.imported_users (called, user_id) select 'eve', created_by from messenger.conversations where id = $1",
+    "insert into messenger.imported_channels (channel_url, conversation_id) values ('den', $1)",
+    """
+    insert into messenger.imported_messages (conversation_id, vendor_id, message_id)
+        select conversation_id, seq, id from messenger.messages where conversation_id = $1
+    """,
+    """
+    insert into messenger.missing_files (conversation_id, message_id, place, url)
+        select conversation_id, id, 0, 'https://files.example.org/map.png' from messenger.messages where conversation_id = $1
+    """,
+    "insert into messenger.missing_messages (conversation_id, vendor_id, reason) values ($1, 7, 'of an unknown type')",
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +124,8 @@ class Scene:
     pair: UUID  # Ann and Ben
     den: UUID  # Eve's and Hal's group, a stranger to all the others
     said: dict[UUID, list[UUID]] = field(default_factory=dict)
+    # Uploads that a message carries: Ann's in tea, Ben's in late before Dee came, Eve's in den.
+    files: dict[UUID, UUID] = field(default_factory=dict)
 
     async def act(self, user_id: int, statement: str, *args: Any) -> list[asyncpg.Record]:
         return await act(self.database, user_id, statement, *args)
@@ -153,6 +183,9 @@ async def set_the_scene(database: Database) -> Scene:
             den=(await do(EVE, CREATE, "group", "Den", "all", [HAL]))[0],
         )
         await do(ANN, SET_ROLE, scene.tea, CYD, "observer")
+        for uploader, place in ((ANN, scene.tea), (BEN, scene.late), (EVE, scene.den)):
+            scene.files[place] = uuid4()
+            await do(uploader, UPLOAD, scene.files[place], f"{NAMES[uploader - 1]}.png")
         for speaker, place in (
             (ANN, scene.tea),
             (BEN, scene.tea),
@@ -163,9 +196,15 @@ async def set_the_scene(database: Database) -> Scene:
             (BEN, scene.pair),
             (EVE, scene.den),
         ):
-            row = await do(speaker, SAY, place, uuid4(), f"A word of {NAMES[speaker - 1]}")
+            word = f"A word of {NAMES[speaker - 1]}"
+            if (speaker, place) in ((BEN, scene.late), (EVE, scene.den)):
+                row = await do(speaker, CARRY, place, uuid4(), word, carrying(scene.files[place]))
+            else:
+                row = await do(speaker, SAY, place, uuid4(), word)
             scene.said.setdefault(place, []).append(row["id"])
-        await do(ANN, APPEND, *batch(draft(ANN, scene.tea, client_id="c1")))
+        await do(
+            ANN, APPEND, *batch(draft(ANN, scene.tea, client_id="c1", attachments=carrying(scene.files[scene.tea])))
+        )
         await do(ANN, ADD, scene.late, [DEE], "member")
         scene.said[scene.late].append((await do(BEN, SAY, scene.late, uuid4(), "Welcome"))["id"])
         await do(ANN, REMOVE, scene.tea, GUS)
@@ -180,7 +219,18 @@ async def set_the_scene(database: Database) -> Scene:
         told = scene.said[scene.tea][0]
         await do(ANN, PUT_OUT, [scene.tea] * 2, scene.said[scene.tea][:2])
         await do(ANN, HAND_OUT, [told], [told], [BEN], [True], [False], timedelta())
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        for statement in COME_OVER:
+            await owner.execute(statement, scene.den)
+    finally:
+        await owner.close(timeout=PATIENCE_S)
     return scene
+
+
+def carrying(*attachment_ids: UUID) -> str:
+    """What a message names uploads by; the rest is said by their rows."""
+    return json.dumps([{"url": f"/api/v1/messenger/attachments/{id_}"} for id_ in attachment_ids])
 
 
 def endpoint_of(user_id: int) -> str:

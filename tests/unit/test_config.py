@@ -98,6 +98,19 @@ READ: list[tuple[str, str, str, Any]] = [
     ("RATE_JOINS", "1/60s,10", "rate_joins", Rate(1, 60, 10)),
     ("RATE_ROOMS", "1/60s,5", "rate_rooms", Rate(1, 60, 5)),
     ("RATE_GUESSES", "off", "rate_guesses", Rate(0, 1, 0)),
+    ("PUBLIC_URL", "https://chat.example.org/", "public_url", "https://chat.example.org"),
+    ("PUBLIC_URL", "http://h:8080/chat", "public_url", "http://h:8080/chat"),
+    ("MAX_ATTACHMENT_BYTES", "1", "max_attachment_bytes", 1),
+    ("MAX_IDLE_UPLOAD_BYTES", "1", "max_idle_upload_bytes", 1),
+    (
+        "ATTACHMENT_TYPES",
+        "image/*, text/x-*,application/pdf",
+        "attachment_types",
+        ("image/*", "text/x-*", "application/pdf"),
+    ),
+    ("ATTACHMENT_LINK_S", "2", "attachment_link_s", 2),
+    ("ATTACHMENT_ORPHAN_S", "1.5", "attachment_orphan_s", 1.5),
+    ("RATE_UPLOADS", "2/1s,4", "rate_uploads", Rate(2, 1, 4)),
     ("DEMO", "on", "demo", True),
     ("DEMO", "0", "demo", False),
     ("LOG_FORMAT", "json", "log_format", "json"),
@@ -163,6 +176,27 @@ BAD = [
     ("RATE_JOINS", "5", "is no rate such as 10/1s,30 or off"),
     ("RATE_ROOMS", "on", "is no rate such as 10/1s,30 or off"),
     ("RATE_GUESSES", "0/1s,5", "must have an amount and a period above 0 and a burst of at least 1"),
+    *(
+        ("PUBLIC_URL", odd, "must be an address such as https://chat.example.org")
+        for odd in (
+            "chat.example.org",
+            "ftp://h",
+            "https://",
+            "https://h/?a",
+            "https://h/#a",
+            "https://a@h",
+            "https://h:port",
+        )
+    ),
+    ("MAX_ATTACHMENT_BYTES", "0", "must be a whole number of at least 1"),
+    ("MAX_IDLE_UPLOAD_BYTES", "0", "must be a whole number of at least 1"),
+    *(
+        ("ATTACHMENT_TYPES", f"image/*, {odd}", f"names {odd!r}, which is no type such as image/png or image/*")
+        for odd in ("*", "*/*", "image", "image/*g", "Image/png", "image/a b")
+    ),
+    ("ATTACHMENT_LINK_S", "1", "must be a whole number of at least 2"),
+    ("ATTACHMENT_ORPHAN_S", "0.5", "must be a number of seconds of at least 1"),
+    ("RATE_UPLOADS", "1", "is no rate such as 10/1s,30 or off"),
     ("DEMO", "yes", "must be on or off"),
     ("LOG_FORMAT", "xml", "must be one of console, json"),
     ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR"),
@@ -200,6 +234,7 @@ def test_nothing_set_is_the_defaults() -> None:
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     config = Config()
+    assert config.attachments_dir == config.data_dir / "attachments"
     told = {item.name: getattr(config, item.name) for item in fields(Config) if item.name != "data_dir"}
     assert told == {
         "database_url": "",
@@ -248,6 +283,35 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "rate_joins": Rate(5, 1, 300),
         "rate_rooms": Rate(1, 1, 300),
         "rate_guesses": Rate(10, 60, 20),
+        "public_url": "",
+        "max_attachment_bytes": 25 * 1024 * 1024,
+        "max_idle_upload_bytes": 1024 * 1024 * 1024,
+        "attachment_types": (
+            "image/*",
+            "audio/*",
+            "video/*",
+            "text/plain",
+            "text/csv",
+            "application/pdf",
+            "application/rtf",
+            "application/epub+zip",
+            "application/msword",
+            "application/vnd.ms-excel",
+            "application/vnd.ms-powerpoint",
+            "application/vnd.openxmlformats-officedocument.*",
+            "application/vnd.oasis.opendocument.*",
+            "application/zip",
+            "application/gzip",
+            "application/zstd",
+            "application/x-7z-compressed",
+            "application/x-bzip2",
+            "application/x-rar-compressed",
+            "application/x-tar",
+            "application/x-xz",
+        ),
+        "attachment_link_s": 300,
+        "attachment_orphan_s": 86400,
+        "rate_uploads": Rate(1, 1, 30),
         "demo": False,
         "log_format": "",
         "log_level": "INFO",

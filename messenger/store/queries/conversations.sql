@@ -1,6 +1,6 @@
 -- name: one
 -- One conversation as its participant sees it.
-select c.id, c.type, c.title, c.metadata, c.created_by, c.created_at, c.updated_at, c.history, c.join_code, c.closed_at,
+select c.id, c.type, c.title, c.metadata, c.created_by, c.created_at, c.updated_at, c.history, c.join_code, c.closed_at, c.channel_url,
     h.participant_count, h.last_seq, h.last_change, p.first_seq, p.role, p.joined_change
 from messenger.conversations c
 join messenger.conversation_heads h on h.conversation_id = c.id
@@ -9,7 +9,7 @@ where c.id = $1
 
 -- name: overview
 -- A page of the user's list, latest activity first, with what a list shows.
-select c.id, c.type, c.title, c.metadata, c.created_by, c.created_at, c.updated_at, c.history, c.join_code, c.closed_at,
+select c.id, c.type, c.title, c.metadata, c.created_by, c.created_at, c.updated_at, c.history, c.join_code, c.closed_at, c.channel_url,
     h.participant_count, h.last_seq, h.last_change, p.first_seq, p.role, p.joined_change, h.active_at,
     coalesce(r.last_read_seq, 0) as last_read_seq,
     messenger.my_unread_count(c.id, coalesce(r.last_read_seq, 0)) as unread_count,

@@ -65,9 +65,15 @@ function segment(part) {
 
 /** Names of fields that belong to an operation, so that it is found by them. */
 function named(operation, resolve) {
-  const content = operation.requestBody?.content["application/json"];
-  const shape = content && resolve(content.schema.$ref);
+  const shape = taken(operation.requestBody, resolve)?.shape;
   return [...operation.parameters.map((one) => one.name), ...Object.keys(shape?.properties ?? {})];
+}
+
+/** What a body is: its media type, shape and example; a form with a file has none of the latter. */
+function taken(request, resolve) {
+  if (!request) return null;
+  const [[type, { schema, example }]] = Object.entries(request.content);
+  return { type, shape: schema.$ref ? resolve(schema.$ref) : schema, example };
 }
 
 function who(security) {
@@ -95,10 +101,16 @@ function parameters(list, resolve) {
 
 function body(request, resolve) {
   if (!request) return null;
-  const { schema, example } = request.content["application/json"];
+  const { type, shape, example } = taken(request, resolve);
   return [
     h("h4", {}, "Body"),
-    h("div", { class: "pair" }, fields(resolve(schema.$ref), resolve), h("div", { class: "example" }, json(example))),
+    example === undefined && h("p", { class: "media" }, h("code", {}, type)),
+    h(
+      "div",
+      { class: "pair" },
+      fields(shape, resolve),
+      example !== undefined && h("div", { class: "example" }, json(example)),
+    ),
   ];
 }
 
@@ -151,7 +163,9 @@ function curl(method, path, operation) {
     .map((one) => `${one.name}=${[one.example].flat().join(",")}`);
   const lines = [`curl -X ${method.toUpperCase()} "$MESSENGER${address}${query.length ? `?${query.join("&")}` : ""}"`];
   if (operation.security.some((way) => Object.keys(way).length)) lines.push('-H "Authorization: Bearer $TOKEN"');
-  const example = operation.requestBody?.content["application/json"].example;
+  const content = operation.requestBody?.content ?? {};
+  const example = content["application/json"]?.example;
+  if (content["multipart/form-data"]) lines.push("-F file=@trail.jpg");
   if (example) {
     lines.push('-H "Content-Type: application/json"');
     lines.push(`-d '${JSON.stringify(example).replaceAll("'", "'\\''")}'`);
