@@ -19,8 +19,9 @@ from messenger.config import Config
 from messenger.delivery.vapid import new_key_pair
 from messenger.domain.ids import parse_user_id
 from messenger.embedded import EmbeddedError, embedded_servers, grant_app_role
-from messenger.errors import SetupError, Unavailable
+from messenger.errors import SetupError, StorageAway, Unavailable
 from messenger.listening import address_of, listen
+from messenger.service.users import EXTERNAL_ID
 from messenger.store.duties import Duties
 from messenger.store.migrate import migrate as migrate_database
 from messenger.store.session import Store
@@ -51,6 +52,8 @@ def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **options)
         except (SetupError, EmbeddedError) as error:
             fail(str(error))
+        except StorageAway:
+            fail("the folder of uploads does not answer, or is full")
         except Unavailable:
             fail("PostgreSQL does not answer")
         except KeyboardInterrupt:
@@ -219,6 +222,7 @@ def run(
 
 def serve_until_stopped(config: Config, host: str, port: int, workers: int, on_ready: Callable[[str], None]) -> None:
     """Raises SetupError."""
+    preflight.require_room(config)
     every = listen(host, port, workers)
     address = address_of(host, every[0])
     if workers == 1:
@@ -272,20 +276,27 @@ def migrate(check: bool, env_file: Path | None) -> None:
 
 @main.command()
 @click.argument("user_id", required=False)
+@click.option("--external-id", help="The user by the host application's own id, instead of USER_ID.")
 @click.option("--name", help="The user's name, shown to others.")
 @click.option("--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds until it expires.")
 @click.option("--service", is_flag=True, help="A token of the host application, which acts for anybody.")
 @ENV_FILE
 @told_in_one_line
-def token(user_id: str | None, name: str | None, ttl: int, service: bool, env_file: Path | None) -> None:
+def token(
+    user_id: str | None, external_id: str | None, name: str | None, ttl: int, service: bool, env_file: Path | None
+) -> None:
     """Print a token for USER_ID, signed with MESSENGER_JWT_SECRET."""
     config = configure(env_file)
-    if user_id is None and not service:
+    if user_id is not None and external_id is not None:
+        raise SetupError("USER_ID and --external-id are both given: one of them says who it is")
+    if user_id is None and external_id is None and not service:
         raise SetupError("USER_ID is missing")
     number = None if user_id is None else parse_user_id(user_id)
     if user_id is not None and number is None:
         raise SetupError(f"{user_id!r} is no user id: an integer from 1 to 2^53-1")
-    say(signed(config, number, name=name, ttl_s=ttl, is_service=service))
+    if external_id is not None and not EXTERNAL_ID.fullmatch(external_id):
+        raise SetupError(f"{external_id!r} is no external id: 1 to 128 characters, not only digits")
+    say(signed(config, number or external_id, name=name, ttl_s=ttl, is_service=service))
 
 
 @main.command()
@@ -333,6 +344,56 @@ def bench(
     options = Options(scenarios, seconds, most_connections, most_messages)
     with stopping_on_signals():
         load(configure(env_file), url, pid, options, as_json=as_json)
+
+
+@main.command("import-sendbird")
+@click.option("--app-id", help="The application there; else SENDBIRD_APP_ID.")
+@click.option("--api-token", help="Its API token; else SENDBIRD_API_TOKEN, where nobody sees it.")
+@click.option("--base-url", default="", help="Instead of https://api-APP_ID.sendbird.com.")
+@click.option("--channels", default="", help="Only these channel_urls, with commas between them; else all.")
+@click.option(
+    "--from-start", is_flag=True, help="Read again what came over: some may have come in there with an old time."
+)
+@click.option("--dry-run", is_flag=True, help="Read everything, write nothing, and say what would come over.")
+@click.option("--embedded", is_flag=True, help="Into the database under the data folder, as serve --embedded has it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@ENV_FILE
+@told_in_one_line
+def import_sendbird(
+    app_id: str | None,
+    api_token: str | None,
+    base_url: str,
+    channels: str,
+    from_start: bool,
+    dry_run: bool,
+    embedded: bool,
+    as_json: bool,
+    env_file: Path | None,
+) -> None:
+    """Copy users, channels, members, messages and files over from Sendbird. It may be stopped at any moment and run again:
+    it goes on where it ended, and brings what is new. Exit 1 where something did not come over; the report says what."""
+    from messenger.importing.command import Order
+    from messenger.importing.command import import_sendbird as bring
+
+    environ = {**(read_env_file(env_file) if env_file else {}), **os.environ}
+    config = configure(env_file, {"MESSENGER_LOG_LEVEL": "WARNING"})
+    logs.set_up(config)
+    order = Order(
+        app_id=app_id or environ.get("SENDBIRD_APP_ID", ""),
+        api_token=api_token or environ.get("SENDBIRD_API_TOKEN", ""),
+        base_url=base_url,
+        channels=tuple(filter(None, (url.strip() for url in channels.split(",")))),
+        is_rehearsal=dry_run,
+        from_start=from_start,
+    )
+    try:
+        with stopping_on_signals():
+            is_whole = bring(config, order, embedded=embedded, as_json=as_json)
+    except KeyboardInterrupt:
+        is_whole = False
+        click.echo("messenger: stopped; run it again, and it goes on where it ended", err=True)
+    if not is_whole:
+        sys.exit(1)
 
 
 @main.command()

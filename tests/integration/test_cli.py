@@ -44,6 +44,20 @@ async def test_serve_says_what_else_is_missing(settings: dict[str, str]) -> None
     assert in_one_line(keyless).startswith("messenger: no key to check tokens with: set MESSENGER_JWT_SECRET")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_folder_that_uploads_cannot_be_kept_in_ends_the_start(
+    settings: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    told = await messenger(
+        "serve", "--port", "0", "--workers", workers, **(settings | {"data_dir": str(tmp_path / "file")})
+    )
+    assert in_one_line(told) == (
+        f"messenger: uploads cannot be kept in {tmp_path}/file/attachments (Not a directory): MESSENGER_DATA_DIR must be a "
+        "folder that the daemon may write to"
+    )
+
+
 async def test_bad_values_are_told_in_a_line_each() -> None:
     """Of every command alike; an address with a password in it is not repeated."""
     bad = {
@@ -223,6 +237,15 @@ async def test_a_token_is_for_a_user_id() -> None:
         assert in_one_line(one) == f"messenger: {user_id!r} is no user id: an integer from 1 to 2^53-1"
     assert in_one_line(nobody) == "messenger: USER_ID is missing"
     assert in_one_line(keyless) == "messenger: MESSENGER_JWT_SECRET is missing: only the holder of the key can sign"
+
+
+async def test_a_token_may_name_a_user_as_the_host_does() -> None:
+    told = await messenger("token", "--external-id", "ann", jwt_secret=JWT_SECRET)
+    assert jwt.decode(told.out.strip(), JWT_SECRET, algorithms=["HS256"])["sub"] == "ann"
+    for bad in (("--external-id", "7"), ("--external-id", ""), ("7", "--external-id", "ann")):
+        told = await messenger("token", *bad, jwt_secret=JWT_SECRET)
+        assert (told.code, told.out) == (2, ""), bad
+        in_one_line(told)
 
 
 async def test_an_env_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What brings a chat over from the vendor: `messenger import-sendbird`."""
