@@ -37,6 +37,10 @@
 //   quotation            in a row that answers another one; data-reply-to
 //   message-error, message-retry, message-discard   of a row that failed
 //   typing               line above the composer, hidden while nobody types
+//   picture              a picture on a message, which opens it: viewer, with download; data-state = waiting | shown | broken
+//   file                 any other upload on a message: loads it down
+//   attach, attach-files   button and the field behind it; tray: above the field, with tray-file (data-state = waiting | going |
+//                        there | failed), tray-remove and tray-retry of each, tray-status; veil: where files can be dropped
 //   composer, send       field and button; editing, replying: shown above the field while a message is edited or answered;
 //                        composer-cancel: its button; composer-closed: why one may not write
 //   frames-toggle, frames-close   open and close the developer's panel
@@ -56,6 +60,7 @@ import { Developer } from "./developer.js";
 import { confirm, renderDialog, toast } from "./dialogs.js";
 import { byId, fill, h, icon, write } from "./dom.js";
 import { Drafts } from "./drafts.js";
+import { takeFiles } from "./drop.js";
 import { Gate } from "./gate.js";
 import { TabToken, forgetToken } from "./identity.js";
 import { ConversationList, preview } from "./list.js";
@@ -100,7 +105,7 @@ async function start() {
 }
 
 /** The chat, as `user` (text as in the address, or null: whomever the token names). */
-function run({ auth, users = [] }, user) {
+function run({ auth, users = [], max_attachment_bytes: mostBytes = null }, user) {
   const isOpenToAll = auth === "off";
   const tokens = new TabToken({
     ask: (reason, later) =>
@@ -135,13 +140,21 @@ function run({ auth, users = [] }, user) {
     retry: (key) => client.retry(key),
     discard: (key) => client.discard(key),
     trouble,
+    tell: toast,
   });
   const composer = new Composer({
     client,
     drafts,
     form: byId("composer-form"),
     ontrouble: trouble,
+    ontold: toast,
+    mostBytes,
     onsend: () => pane.sent(),
+  });
+  takeFiles({
+    target: byId("conversation"),
+    isOpen: () => composer.takesFiles && !byId("dialog").open,
+    onfiles: (files) => composer.attach(files),
   });
   const startTalk = async () => {
     const release = client.watchPresence(

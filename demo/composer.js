@@ -1,8 +1,9 @@
 // Where one writes: a new message, an answer to one, or the new words of an old one. Enter sends, Shift+Enter is a new line, Esc
-// leaves editing or answering, Up in an empty field edits the last message of one's own.
+// leaves editing or answering, Up in an empty field edits the last message of one's own. A message waits for its files.
 
-import { shortened } from "./content.js";
+import { saidIn, shortened } from "./content.js";
 import { fill, h, icon, write } from "./dom.js";
+import { Tray } from "./tray.js";
 import { say } from "./words.js";
 
 const MOST_HEIGHT_PX = 168;
@@ -10,11 +11,14 @@ const MOST_HEIGHT_PX = 168;
 export class Composer {
   #client;
   #drafts;
+  #tray;
   #onsend;
   #ontrouble;
   #form;
   #field;
   #line;
+  #attach;
+  #files;
   #send;
   #banner;
   #about;
@@ -27,8 +31,11 @@ export class Composer {
   #isComposing = false;
   #isAwaited = false;
 
-  /** `onsend` is told after a message was written; `ontrouble(error)` where an edit was refused. */
-  constructor({ client, form, drafts, onsend, ontrouble }) {
+  /**
+   * `onsend` is told after a message was written in the open conversation; `ontrouble(error)` where it or an edit was refused,
+   * `ontold(words)` what is to be told in passing. `mostBytes`: of a file, null where that is not known.
+   */
+  constructor({ client, form, drafts, onsend, ontrouble, ontold = () => {}, mostBytes = null }) {
     this.#client = client;
     this.#drafts = drafts;
     this.#onsend = onsend;
@@ -65,9 +72,39 @@ export class Composer {
       h("span", { class: "writing-text" }, this.#about.what, this.#about.words),
       this.#about.cancel,
     );
-    this.#line = h("div", { class: "composer-line" }, this.#field, this.#send);
+    this.#tray = new Tray({
+      client,
+      mostBytes,
+      onchange: (id) => id === this.#id && this.#fit(),
+      onready: (id) => this.#deliver(id),
+      ontrouble: ontold,
+    });
+    this.#files = h("input", {
+      type: "file",
+      multiple: true,
+      hidden: true,
+      "data-testid": "attach-files",
+      onchange: () => {
+        this.attach([...this.#files.files]);
+        // The same one can be chosen again.
+        this.#files.value = "";
+      },
+    });
+    this.#attach = h(
+      "button",
+      {
+        class: "attach",
+        type: "button",
+        "data-testid": "attach",
+        "aria-label": say("composer.attach"),
+        title: say("composer.attach"),
+        onclick: () => this.#files.click(),
+      },
+      icon("attach"),
+    );
+    this.#line = h("div", { class: "composer-line" }, this.#attach, this.#files, this.#field, this.#send);
     this.#closed = h("p", { class: "composer-closed", "data-testid": "composer-closed", hidden: true });
-    fill(form, this.#banner, this.#line, this.#closed);
+    fill(form, this.#banner, this.#tray.element, this.#line, this.#closed);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -82,8 +119,20 @@ export class Composer {
     this.#editing = null;
     this.#id = id;
     this.#isTouched = false;
+    this.#tray.show(id);
     this.#set(this.#draft());
     this.#renderBanner();
+  }
+
+  /** Whether files can be put to what is written now. */
+  get takesFiles() {
+    return this.#id !== null && this.#editing === null && !this.#line.hidden;
+  }
+
+  /** Send these along with what is written. @param {File[]} files */
+  attach(files) {
+    this.#tray.add(this.#id, files);
+    this.focus();
   }
 
   focus() {
@@ -96,6 +145,7 @@ export class Composer {
     this.#closed.hidden = reason === null;
     write(this.#closed, reason ?? "");
     this.#form.classList.toggle("is-closed", reason !== null);
+    if (reason !== null && this.#id !== null) this.#tray.relax(this.#id);
     // Whose drafts they are may be known only now.
     if (!this.#isTouched && this.#editing === null && this.#field.value === "" && this.#draft() !== "")
       this.#set(this.#draft());
@@ -150,7 +200,11 @@ export class Composer {
   }
 
   #fit() {
-    this.#send.disabled = this.#field.value.trim() === "";
+    const isAwaited = this.#editing === null && this.#tray.isAwaited(this.#id);
+    const isEmpty = this.#field.value.trim() === "" && (this.#editing !== null || this.#tray.isEmpty(this.#id));
+    this.#send.disabled = isEmpty || isAwaited;
+    this.#field.readOnly = isAwaited;
+    this.#form.classList.toggle("is-waiting", isAwaited);
     this.#field.style.height = "auto";
     const { scrollHeight } = this.#field;
     this.#field.style.height = `${Math.min(scrollHeight, MOST_HEIGHT_PX)}px`;
@@ -180,6 +234,10 @@ export class Composer {
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       this.#submit();
+    } else if (event.key === "Escape" && this.#field.readOnly) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.#tray.relax(this.#id);
     } else if (event.key === "Escape" && (this.#editing !== null || this.#replies.has(this.#id))) {
       event.preventDefault();
       event.stopPropagation();
@@ -202,20 +260,36 @@ export class Composer {
       return;
     }
     const content = this.#field.value.trim();
-    if (content === "" || this.#id === null || this.#line.hidden) return;
+    if (this.#id === null || this.#line.hidden) return;
     if (this.#editing !== null) {
-      this.#submitEdit(this.#editing, content);
-      return;
+      if (content !== "") this.#submitEdit(this.#editing, content);
+    } else if (content !== "" || !this.#tray.isEmpty(this.#id)) {
+      if (this.#tray.isReady(this.#id)) this.#deliver(this.#id);
+      else this.#tray.await(this.#id);
     }
-    const replyTo = this.#replies.get(this.#id)?.id;
+  }
+
+  // Send what was written in a conversation, which may have waited for its files while another one is open.
+  #deliver(id) {
+    const isHere = id === this.#id && this.#editing === null;
+    const content = (isHere ? this.#field.value : this.#drafts.get(id)).trim();
+    const attachments = this.#tray.attachments(id);
+    const replyTo = this.#replies.get(id)?.id;
+    const isPictures = attachments.every(({ mime_type }) => mime_type.startsWith("image/"));
     try {
-      this.#client.send(this.#id, content, replyTo ? { reply_to: replyTo } : {});
+      this.#client.send(id, content, {
+        ...(replyTo && { reply_to: replyTo }),
+        ...(attachments.length > 0 && { message_type: isPictures ? "image" : "file", attachments }),
+      });
     } catch (error) {
+      this.#tray.relax(id);
       this.#ontrouble(error);
       return;
     }
-    this.#replies.delete(this.#id);
-    this.#drafts.set(this.#id, "");
+    this.#replies.delete(id);
+    this.#drafts.set(id, "");
+    this.#tray.clear(id);
+    if (!isHere) return;
     this.#set("");
     this.#renderBanner();
     this.#onsend();
@@ -244,6 +318,7 @@ export class Composer {
     this.#banner.hidden = about === null;
     this.#banner.dataset.testid = isEditing ? "editing" : "replying";
     this.#form.classList.toggle("is-editing", isEditing);
+    this.#attach.hidden = isEditing;
     if (about !== null) {
       const name = about.own ? null : about.sender.name;
       fill(this.#about.icon, icon(isEditing ? "edit" : "reply"));
@@ -255,7 +330,7 @@ export class Composer {
             ? say("composer.replyingSelf")
             : say("composer.replying", { name }),
       );
-      write(this.#about.words, shortened(about.content ?? ""));
+      write(this.#about.words, shortened(saidIn(about)));
       const leave = say(isEditing ? "composer.cancelEdit" : "composer.cancelReply");
       this.#about.cancel.setAttribute("aria-label", leave);
       this.#about.cancel.title = leave;

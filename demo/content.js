@@ -40,19 +40,38 @@ export function linked(text) {
   return parts.filter((part) => part !== "");
 }
 
-/** A file that hangs on a message: a link where its address may be one. */
-export function attachment({ url, name, size }) {
-  const address = shownAddress(absolute(url), document.baseURI);
-  const inside = [
-    icon("file"),
-    h("bdi", { class: "attachment-name" }, unturned(name) || say("list.attachment")),
-    size > 0 && h("span", { class: "attachment-size" }, sizeOf(size)),
-  ];
-  if (address === null) return h("span", { class: "attachment" }, ...inside);
+/** What a message says in words: its own, or what hangs on it. */
+export function saidIn({ content, attachments }) {
+  if (content || !attachments?.length) return content ?? "";
+  const count = attachments.length;
+  if (attachments.every(({ mime_type = "" }) => mime_type.startsWith("image/")))
+    return count === 1 ? say("file.picture") : say("file.pictures", { count });
+  return count === 1 ? say("file.file", { name: fileName(attachments[0]) }) : say("file.files", { count });
+}
+
+/** What a file is called, whatever its sender called it. */
+export const fileName = ({ name }) => unturned(name) || say("list.attachment");
+
+/** What the line of a file shows, wherever it is. */
+export const fileLine = (file) => [
+  h("span", { class: "attachment-mark" }, icon("file")),
+  h(
+    "span",
+    { class: "attachment-words" },
+    h("bdi", { class: "attachment-name" }, fileName(file)),
+    file.size > 0 && h("span", { class: "attachment-size" }, sizeOf(file.size)),
+  ),
+];
+
+/** A file that lies elsewhere: a link where its address may be one. */
+export function foreignFile(file) {
+  const address = shownAddress(absolute(file.url), document.baseURI);
+  if (address === null) return h("span", { class: "attachment" }, ...fileLine(file));
   return h(
     "a",
     { class: "attachment", href: address, target: "_blank", rel: "noopener noreferrer nofollow" },
-    ...inside,
+    ...fileLine(file),
+    h("span", { class: "attachment-do" }, icon("away")),
   );
 }
 

@@ -11,6 +11,7 @@ const shortOfYear = new Intl.DateTimeFormat(locale, { day: "numeric", month: "nu
 const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 const number = new Intl.NumberFormat(locale);
+const percent = new Intl.NumberFormat(locale, { style: "percent" });
 const bytes = ["byte", "kilobyte", "megabyte", "gigabyte"].map(
   (unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 }),
 );
@@ -60,6 +61,9 @@ export function lastSeen(date, now = new Date()) {
         : relative.format(-daysBetween(date, now), "day");
   return say("presence.seen", { ago });
 }
+
+/** Of a whole: "45%". */
+export const percentOf = (part) => percent.format(part);
 
 /** Of a file: "1.4 MB". */
 export function sizeOf(count) {

@@ -1,6 +1,7 @@
 // The history of the open conversation: what of it is drawn, where it is scrolled to, and what one does with its messages. Reading
 // is told when the end is in view.
 
+import { Attached } from "./attached.js";
 import { byId, fill, h, icon, write } from "./dom.js";
 import { countOf, dayKey, dayTitle } from "./format.js";
 import { MessageElements } from "./message.js";
@@ -50,7 +51,7 @@ export class HistoryView {
   #heardSeq = 0;
   #daying = null;
 
-  /** `does`: `edit(row)`, `reply(row)`, `remove(row)`, `trouble(error)`. */
+  /** `does`: `edit(row)`, `reply(row)`, `remove(row)`, `trouble(error)`, `tell(words)`. */
   constructor(client, does) {
     this.#client = client;
     this.#does = does;
@@ -59,6 +60,7 @@ export class HistoryView {
       client,
       canvas: this.#messages,
       reacted: this.#reacted,
+      attached: new Attached({ client, scroller: this.#scroller, ontrouble: does.tell }),
       does: {
         edit: (row) => does.edit(row),
         reply: (row) => does.reply(row),

@@ -3,6 +3,7 @@
 
 import { conversationAvatar, lookOf } from "./avatar.js";
 import { unturned } from "./client/text.js";
+import { saidIn } from "./content.js";
 import { arrange, byId, fill, h, icon, write } from "./dom.js";
 import { listTime } from "./format.js";
 import { walk } from "./keys.js";
@@ -248,7 +249,7 @@ export function preview(client, { type, lastMessage: last }) {
     return { text: unturned(systemWords(last, (id) => client.person(id).name)), mood: "quiet" };
   const by = last.own ? say("names.byYou") : type === "direct" ? "" : say("names.by", { name: last.sender.name });
   if (last.deleted_at) return { by, text: say("list.deleted"), mood: "quiet" };
-  const text = last.content || last.attachments?.[0]?.name || say("list.attachment");
+  const text = saidIn(last);
   if (last.state === "failed") return { by: say("names.by", { name: say("list.notSent") }), text, mood: "failed" };
   return { by, text, mood: last.state === "pending" ? "pending" : "" };
 }

@@ -2,7 +2,8 @@
 
 import { portrait } from "./avatar.js";
 import { unturned } from "./client/text.js";
-import { attachment, deletedWords, linked, shortened } from "./content.js";
+import { isPicture } from "./boxes.js";
+import { deletedWords, linked, saidIn, shortened } from "./content.js";
 import { arrange, fill, h, icon } from "./dom.js";
 import { clockTime, countOf, dayTitle, fullTime, hue } from "./format.js";
 import { isJumbo, readersOf } from "./rows.js";
@@ -27,6 +28,7 @@ export class MessageElements {
   #client;
   #does;
   #reacted;
+  #attached;
   #held = new WeakMap();
   #tools;
   #active = null;
@@ -38,12 +40,13 @@ export class MessageElements {
 
   /**
    * `does`: `edit(row)`, `reply(row)`, `delete(row)`, `readers(row)`, `react(row, emoji)`, `jump(messageId)`, `retry(key)`,
-   * `discard(key)`. `reacted` tells who reacted.
+   * `discard(key)`. `reacted` tells who reacted; `attached` shows files.
    */
-  constructor({ client, canvas, does, reacted }) {
+  constructor({ client, canvas, does, reacted, attached }) {
     this.#client = client;
     this.#does = does;
     this.#reacted = reacted;
+    this.#attached = attached;
     this.#tools = new Tools({
       canvas,
       does,
@@ -73,7 +76,9 @@ export class MessageElements {
     made.setAttribute("aria-posinset", String(Math.max(place, 1)));
     this.count(made);
     this.#step(made);
-    if (focused !== null && !focused.isConnected) refocus(made, focused);
+    // A file that stays goes with its bubble, and loses the focus on its way.
+    if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
+    else if (focused !== null && !focused.isConnected) refocus(made, focused);
     return made;
   }
 
@@ -91,7 +96,7 @@ export class MessageElements {
   /** What it says, in short. */
   wordsOf(row) {
     if (row.message_type === "system") return unturned(systemWords(row, (id) => this.#client.person(id).name));
-    return row.deleted_at ? deletedWords(row) : unturned(shortened(row.content ?? ""));
+    return row.deleted_at ? deletedWords(row) : unturned(shortened(saidIn(row)));
   }
 
   #drawSystem(element, { row, at }) {
@@ -116,7 +121,7 @@ export class MessageElements {
       last && "last",
       state,
       isGone && "gone",
-      !isGone && isJumbo(row.content ?? "") && "jumbo",
+      !isGone && !row.attachments?.length && isJumbo(row.content ?? "") && "jumbo",
       isFresh && "fresh",
     ]
       .filter(Boolean)
@@ -140,7 +145,8 @@ export class MessageElements {
 
     if (held.parts === null) {
       const line = h("div", { class: "bubble-line" });
-      held.parts = { line, body: h("div", { class: "message-body" }, line), face: null, look: null };
+      const body = h("div", { class: "message-body" }, line);
+      held.parts = { line, body, face: null, look: null, files: null, filesLook: null };
       element.append(held.parts.body);
     }
     const { parts } = held;
@@ -157,7 +163,8 @@ export class MessageElements {
         state === "failed" && this.#failure(row),
       ].filter(Boolean),
     );
-    arrange(parts.line, [this.#bubble(held.item, state, quoted), this.#tools.of(element)].filter(Boolean));
+    const files = this.#files(parts, isGone ? [] : (row.attachments ?? []));
+    arrange(parts.line, [this.#bubble(held.item, state, quoted, files), this.#tools.of(element)].filter(Boolean));
     this.#drawPressed(element, row);
   }
 
@@ -172,17 +179,30 @@ export class MessageElements {
     if (parts.face !== null) element.prepend(parts.face);
   }
 
-  #bubble({ row, at }, state, quoted) {
+  // What has been loaded is not loaded again when the message is drawn anew.
+  #files(parts, attachments) {
+    const look = JSON.stringify(attachments.map(({ url, name, size, width }) => [url, name, size, width]));
+    if (look !== parts.filesLook) {
+      parts.filesLook = look;
+      parts.files = attachments.length > 0 ? this.#attached.of(attachments) : null;
+    }
+    return parts.files;
+  }
+
+  #bubble({ row, at }, state, quoted, files) {
     const { own } = row;
     const isGone = Boolean(row.deleted_at);
+    const pictures = files === null ? 0 : row.attachments.filter(isPicture).length;
+    const isBare = pictures > 0 && pictures === row.attachments.length && !row.content && !row.reply_to;
+    const classes = ["bubble", pictures && "pictured", files && !row.content && "wordless", isBare && "bare"];
     return h(
       "div",
-      { class: "bubble" },
+      { class: classes.filter(Boolean).join(" ") },
       row.reply_to && !isGone && this.#quotation(row, quoted),
+      files,
       isGone
         ? h("span", { class: "content", "data-testid": "message-content" }, icon("gone"), deletedWords(row))
         : h("span", { class: "content", dir: "auto", "data-testid": "message-content" }, ...linked(row.content ?? "")),
-      !isGone && row.attachments?.length > 0 && h("span", { class: "attachments" }, ...row.attachments.map(attachment)),
       h(
         "span",
         { class: "meta" },
@@ -325,7 +345,8 @@ export class MessageElements {
   #step(element) {
     const isActive = this.#held.get(element).item.key === this.#active;
     element.tabIndex = isActive ? 0 : -1;
-    for (const button of element.querySelectorAll(".reaction, .quotation")) button.tabIndex = isActive ? 0 : -1;
+    for (const button of element.querySelectorAll(".reaction, .quotation, .shot, button.attachment"))
+      button.tabIndex = isActive ? 0 : -1;
   }
 }
 

@@ -17,7 +17,7 @@ export class Pane {
   #look = "";
   #typists = null;
 
-  /** `does`: `edit(row)`, `reply(row)`, `remove(row)`, `trouble(error)`. */
+  /** `does`: `edit(row)`, `reply(row)`, `remove(row)`, `trouble(error)`, `tell(words)`. */
   constructor(client, does) {
     this.#client = client;
     this.#history = new HistoryView(client, does);

@@ -1,5 +1,6 @@
 // What a conversation's messages look like as a list: days, the line above what is new, messages in groups of one sender. Pure.
 
+import { MOST_WIDE, heightOf, isPicture } from "./boxes.js";
 import { dayKey } from "./format.js";
 
 /** @import { Row } from "./client/types.js" */
@@ -131,16 +132,21 @@ export function estimate({ kind, row, first }, width) {
   if (kind === "system") return 38;
   let wide = 0;
   for (let index = 0; index < text.length; index += 1) if (text.charCodeAt(index) > 0x10ff) wide += 1;
-  const perLine = Math.max(12, Math.floor((Math.min(width * 0.78, 560) - 26) / 7.2));
+  // Words stand under a picture, and are as wide.
+  const most = row.attachments?.some(isPicture) ? MOST_WIDE : 560;
+  const perLine = Math.max(12, Math.floor((Math.min(width * 0.78, most) - 26) / 7.2));
   const lines = text.split("\n").reduce((sum, one) => sum + Math.max(1, Math.ceil(one.length / perLine)), 0);
-  const counted = Math.max(lines, Math.ceil((text.length + wide + 8) / perLine));
+  const isWordless = text === "" && row.attachments?.length > 0 && row.attachments.every(isPicture);
+  // A line for the time at least; on a picture it needs none.
+  const counted = isWordless ? 0 : Math.max(lines, Math.ceil((text.length + wide + 8) / perLine));
+  const room = Math.min(width * 0.78, 560) - 8;
   return (
     (first ? 12 : 3) +
-    16 +
+    (isWordless ? 0 : 16) +
     counted * 22 +
     (first && !row.own ? 20 : 0) +
     (row.reply_to ? 50 : 0) +
     (Object.keys(row.reactions ?? {}).length > 0 ? 32 : 0) +
-    (row.attachments?.length ?? 0) * 44
+    heightOf(row.attachments ?? [], room)
   );
 }

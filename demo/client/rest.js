@@ -9,6 +9,8 @@ import { RequestError, failure } from "./requests.js";
 
 const TIMEOUT_MS = 15_000;
 
+/** @typedef {(url: URL, asked: RequestInit & {headers: Record<string, string>}) => Promise<Response>} Fetch */
+
 /**
  * @typedef {object} RestParts
  * @property {string} [url]  Where the daemon lives. Default: where the page does.
@@ -39,23 +41,29 @@ export class Rest {
     this.#isSuspended = false;
   }
 
+  /** Where something of the daemon's is. @param {string} path  Without a slash before it. */
+  address(path) {
+    return below(this.#parts.url, path);
+  }
+
   /**
    * Call one endpoint. Resolves with what it answers, null where that is nothing.
    *
    * @param {string} method
    * @param {string} path  Below /api/v1/messenger.
    * @param {object} [body]
+   * @param {Fetch} [fetch]  What asks in its place, and ends by itself.
    * @returns {Promise<any>}
    */
-  async call(method, path, body) {
+  async call(method, path, body, fetch) {
     if (this.#isSuspended) throw failure("disconnected");
     const abort = new AbortController();
-    const cancel = this.#parts.clock.after(TIMEOUT_MS, () => abort.abort());
+    const cancel = fetch ? () => {} : this.#parts.clock.after(TIMEOUT_MS, () => abort.abort());
     this.#underway.add(abort);
     // Neither a token that never comes nor a network that never answers is waited for any longer.
     const ended = new Promise((_, reject) => (abort.signal.onabort = () => reject(failure("unreachable"))));
     try {
-      return await Promise.race([ended, this.#attempt(abort.signal, method, path, body)]);
+      return await Promise.race([ended, this.#attempt(abort.signal, method, path, body, fetch)]);
     } finally {
       cancel();
       this.#underway.delete(abort);
@@ -67,15 +75,16 @@ export class Rest {
    * @param {string} method
    * @param {string} path
    * @param {object} [body]
+   * @param {Fetch} [fetch]
    * @param {string | null} [expired]  The token with which it was tried before.
    * @returns {Promise<any>}
    */
-  async #attempt(signal, method, path, body, expired = null) {
-    const { url, userId, tokens, fetch = globalThis.fetch } = this.#parts;
+  async #attempt(signal, method, path, body, fetch = this.#parts.fetch ?? globalThis.fetch, expired = null) {
+    const { userId, tokens } = this.#parts;
     const token = await tokens.get(expired && "token_expired", expired).catch(() => {
       throw failure("no_token");
     });
-    const response = await fetch(below(url, `api/v1/messenger/${path.replace(/^\//, "")}`), {
+    const response = await fetch(this.address(`api/v1/messenger/${path.replace(/^\//, "")}`), {
       method,
       headers: {
         ...(token === null ? { "X-User-Id": `${userId}` } : { Authorization: `Bearer ${token}` }),
@@ -89,7 +98,7 @@ export class Rest {
     const { ok, status } = response;
     const answer = status === 204 ? null : await response.json().catch(() => undefined);
     if (status === 401 && answer?.reason === "token_expired" && token !== null && expired === null)
-      return this.#attempt(signal, method, path, body, token);
+      return this.#attempt(signal, method, path, body, fetch, token);
     // Whoever answers without a code is no daemon: something in between.
     if (!ok) throw new RequestError(answer?.code ? answer : { code: status < 500 ? "refused" : "unavailable" }, status);
     if (answer === undefined) throw failure("unreachable");

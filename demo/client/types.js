@@ -23,7 +23,16 @@
  * @property {string|null} client_id
  */
 
-/** @typedef {{url: string, name: string, size: number, mime_type: string}} Attachment */
+/**
+ * @typedef {object} Attachment  A file that a message carries, at most ten. Of one that is not the daemon's only `url` is certain.
+ * @property {string} url  http(s), of somebody else's; or a path, of an upload: `link` (files.js) says where that can be had.
+ * @property {string} name
+ * @property {number} size  Bytes.
+ * @property {string} mime_type
+ * @property {number} [width]  Of a picture, pixels, as all below of an upload only.
+ * @property {number} [height]
+ * @property {boolean} [thumbnail]  Whether there is a small one of it.
+ */
 
 /** @typedef {{code: string, message: string}} Refusal  Why the server would not take it (protocol.md §4). */
 

@@ -26,6 +26,8 @@ beforeEach(() => {
     send: (id, content, more) => sent.push(["send", id, content, more]),
     edit: async (id, content) => void sent.push(["edit", id, content]),
     conversation: () => conversation,
+    status: { state: "online" },
+    on: () => () => {},
   };
   document.body.replaceChildren();
   form = document.createElement("form");

@@ -11,6 +11,7 @@ from playwright.async_api import expect
 
 from tests.e2e.conftest import miss
 from tests.e2e.devices import ALICE, BOB, CHIARA, REACT, Device, Devices
+from tests.e2e.test_attachments import EXECUTABLE, are_shown, choose, chosen, picture, put, send
 from tests.support.database import Database
 from tests.support.node import Cluster
 from tests.support.people import Phone
@@ -64,6 +65,9 @@ class Inspection:
 async def talk(devices: Devices, phone: Phone) -> str:
     """A group in which there is one of everything."""
     tea = await devices.group(ALICE, BOB, CHIARA)
+    photos = [await put(devices, BOB, f"{number}.png", picture()) for number in range(3)]
+    await send(devices, BOB, tea, *photos[1:])
+    await send(devices, BOB, tea, photos[0], await put(devices, BOB, "a.pdf", b"%PDF-1.7"), content="Where we were")
     first = await phone.ask("message.send", conversation_id=tea, content="Look at https://example.org/ if you like")
     await phone.ask("reaction.add", message_id=first["message_id"], emoji="👍")
     gone = await phone.ask("message.send", conversation_id=tea, content="Never mind")
@@ -117,6 +121,17 @@ async def test_no_screen_of_the_demo_breaks_a_rule(devices: Devices, axe: str, l
     await page.get_by_test_id("message-edit").click()
     await screen.look("editing")
     await page.get_by_test_id("composer-cancel").click()
+    await are_shown(alice, 3)
+    await page.get_by_test_id("picture").last.click()
+    await expect(page.get_by_test_id("viewer")).to_be_visible()
+    await screen.look("a picture")
+    await page.keyboard.press("Escape")
+    await choose(alice, chosen("a.png", picture(), "image/png"), chosen("b.exe", EXECUTABLE), chosen("c.txt", b"c"))
+    await expect(page.get_by_role("alert")).to_have_count(1)
+    await screen.look("files to send")
+    for _ in range(3):
+        await page.get_by_test_id("tray-remove").first.click()
+    devices.complaints[:] = [text for text in devices.complaints if "status of 415" not in text]
     await page.locator('[data-own="true"][data-message-id]').last.hover()
     await page.get_by_test_id("message-delete").click()
     await screen.look("deleting")
@@ -254,7 +269,7 @@ async def test_the_keyboard_goes_everywhere_in_order(devices: Devices) -> None:
     await alice.all_sent()
     # Back from where one writes: the history, in which the messages are one stop, and the head.
     await alice.composer.focus()
-    assert await stops(page, 3, "Shift+Tab") == ["message", "pane", "about"]
+    assert await stops(page, 4, "Shift+Tab") == ["attach", "message", "pane", "about"]
     await page.get_by_test_id("pane").focus()
     await page.keyboard.press("ArrowUp")
     await expect(alice.row("Hello")).to_be_focused()

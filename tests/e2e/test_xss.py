@@ -1,12 +1,14 @@
 """A stranger writes into every field that he can fill what a careless page would run. The demo shows it as the text that it is:
 nothing runs, nothing is fetched from elsewhere, and no element, attribute or address of his is in the page."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import asyncpg
 import pytest
 import redis.asyncio
@@ -14,13 +16,15 @@ from playwright.async_api import expect
 
 from messenger.transport.headers import SECURITY_HEADERS
 from tests.e2e.conftest import Stage
+from tests.e2e.test_attachments import picture
 from tests.e2e.test_demo import listed
 from tests.support.database import Database, Servers
 from tests.support.node import FREE, Cluster
-from tests.support.people import token
+from tests.support.people import Client, token
 from tests.support.reachable import SECRET
 
 ALICE = 1
+PICTURE = picture()
 PAYLOADS = [
     "<script>__pwned='script'</script>",
     "<img src=x onerror=__pwned=1>",
@@ -49,9 +53,9 @@ INSPECT = r"""() => {
     + " input select option dl dt dd").split(" "));
   const names = new Set(("id class type hidden role title tabindex dir lang name content media charset rel href src alt target rows"
     + " open placeholder enterkeyhint disabled datetime d viewBox draggable decoding referrerpolicy for autocomplete autofocus"
-    + " spellcheck required maxlength value inert").split(" "));
-  // How high something is, and where: which the page says of rows of its own and of the field.
-  const PLACED = /^((height|top|overflow-y): [-\w.]+;\s?)+$/;
+    + " spellcheck required maxlength value inert multiple").split(" "));
+  // How large something is, and where: which the page says of rows of its own, of pictures in them and of the field.
+  const PLACED = /^((height|top|overflow-y|width|aspect-ratio): [-\w./ ]+;\s?)+$/;
   const strange = [];
   for (const element of document.querySelectorAll("*")) {
     const tell = (what) => strange.push(`${what}: ${element.cloneNode(false).outerHTML}`);
@@ -60,7 +64,7 @@ INSPECT = r"""() => {
       if (name === "style" ? !PLACED.test(value) : !names.has(name) && !/^(aria|data)-[a-z-]+$/.test(name)) tell(name);
       if ((name === "href" || name === "src") && !/^(\.\/|demo\/[a-z.]+|https?:\/\/\S+)$/.test(value)) tell(name);
     }
-    if (element.localName === "img" && element.className !== "picture") tell("image");
+    if (element.localName === "img" && !["picture", "shot-image"].includes(element.className)) tell("image");
     if (element.localName === "a" && element.id !== "switch-user" && !element.closest(".content, .attachment, .ways")) tell("link");
   }
   for (const [what, count] of Object.entries({ script: 1, link: 8, form: 1, "textarea:not(.token-field)": 1 })) {
@@ -143,6 +147,7 @@ async def write_everywhere(stage: Stage, stranger: int, text: str) -> str:
         status, told = await client.patch(f"/conversations/{talk}", {"title": title, "metadata": {"again": free}})
         assert status == 200, told
     await client.post(f"/conversations/{talk}/participants", {"user_ids": [stranger + 1000], "role": "observer"})
+    uploads = [await upload(client, text, body) for body in (PICTURE, b"text")]
     sent = await phone.ask(
         "message.send",
         conversation_id=talk,
@@ -151,6 +156,7 @@ async def write_everywhere(stage: Stage, stranger: int, text: str) -> str:
         client_id=text[:64],
         mentions=[ALICE],
         attachments=[
+            *uploads,
             {"url": "https://evil.example/" + "".join(text.split())[:900], "name": text[:255], "mime_type": text[:127]},
             {"url": "/" + "".join(text.split())[:900], "name": text[:255]},
         ],
@@ -165,11 +171,23 @@ async def write_everywhere(stage: Stage, stranger: int, text: str) -> str:
     return talk
 
 
+async def upload(client: Client, name: str, body: bytes) -> dict[str, str]:
+    """A file that is called so, as a browser says it."""
+    form = aiohttp.FormData(quote_fields=False)
+    said = name[:200].replace('"', "%22")
+    form.add_field("file", io.BytesIO(body), filename=said)
+    answer = await client.ask("POST", "/attachments", data=form)
+    assert answer.status == 201, answer.text
+    return {"url": str(answer.body["url"])}
+
+
 def shown(text: str) -> str:
     """A name or title, without what turns its surroundings round."""
     return text.translate(TURNS).strip()
 
 
+# A file may be called what its reader says is no name; that is silenced where it runs.
+@pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader", "ignore::aiohttp.BadContentDispositionParam")
 async def test_what_strangers_write_is_text_everywhere(stage: Stage, database: Database) -> None:
     talks = [await write_everywhere(stage, 100 + number, text) for number, text in enumerate(PAYLOADS)]
     # As a picture too, though the daemon takes no such address: the page looks for itself. One keeps his that is one.
@@ -196,6 +214,10 @@ async def test_what_strangers_write_is_text_everywhere(stage: Stage, database: D
         assert told[3:] == [text, text + "!", "This message was deleted"]
         assert await page.locator(".sender").all_text_contents() == [shown(name)]
         assert await page.locator(".reaction").all_text_contents() == [text[:32]]
+        await expect(page.get_by_test_id("picture")).to_have_attribute("data-state", "shown")
+        of_file = await page.get_by_test_id("file").locator(".attachment-name").text_content()
+        assert of_file == await page.get_by_test_id("picture").get_attribute("title")
+        assert not set(str(of_file)) & set("\u202e\u2066\u2069")
         await alice.is_unharmed()
 
         # While she looks: typing, a new profile, another message.
@@ -306,7 +328,7 @@ async def test_only_the_page_itself_may_show_foreign_pictures(stage: Stage) -> N
     ]
     general = SECURITY_HEADERS["Content-Security-Policy"]
     assert "https:" not in general
-    of_page = general.replace("img-src 'self' data:", "img-src 'self' data: https:")
+    of_page = general.replace("img-src 'self' data:", "img-src 'self' data: blob: https:")
     assert policies == [
         [f"{of_page}; require-trusted-types-for 'script'; trusted-types 'none'"],
         [general],

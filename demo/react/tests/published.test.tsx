@@ -79,7 +79,7 @@ describe("the package", () => {
       const { MessengerClient } = await import("messenger-react/client");
       const client = new MessengerClient();
       const { useConversation } = await import("messenger-react");
-      for (const name of ["manage", "tabs"]) await import("messenger-react/" + name);
+      for (const name of ["files", "manage", "tabs"]) await import("messenger-react/" + name);
       console.log(client.status.state, client.conversations().length, typeof useConversation, Object.keys(globalThis).join() === before);`;
     // It ends by itself: nothing is left that would keep it.
     expect(run("node", ["--input-type=module", "-e", script], app)).toBe("idle 0 function true\n");
@@ -159,6 +159,8 @@ import { MessengerProvider, RequestError, useConversation, useConversations, use
 import type { Conversation, Person, Row } from "messenger-react";
 import { MessengerClient } from "messenger-react/client";
 import type { ConversationSummary } from "messenger-react/client";
+import type { Attachment } from "messenger-react/client";
+import { link, upload } from "messenger-react/files";
 import { direct, setNotifications } from "messenger-react/manage";
 import { shareTabs } from "messenger-react/tabs";
 
@@ -172,6 +174,10 @@ is<Same<ReturnType<typeof client.send>, string>>();
 is<Same<ReturnType<typeof client.on>, () => void>>();
 is<Same<Awaited<ReturnType<typeof direct>>, string>>();
 setNotifications(client, "", { level: "none" });
+is<Same<Awaited<ReturnType<typeof upload>>, Attachment>>();
+upload(client, new File([], "a.txt"), { onProgress: (sent, size) => sent / size, signal: new AbortController().signal })
+  .then((file) => client.send("", "", { message_type: "file", attachments: [file] }));
+is<Same<Awaited<ReturnType<typeof link>>["thumbnail_url"], string | null>>();
 
 export function Page({ id }: { id: string }) {
   const { messages, typing, send, edit } = useConversation(id);

@@ -3,6 +3,7 @@
 import { memo, useEffect, useRef, useState, type FormEvent } from "react";
 import { useConversation, type ConversationActions, type Row } from "messenger-react";
 import { Face } from "./ConversationList";
+import { Attach, FileButton } from "./Files";
 
 type In = { id: string };
 
@@ -105,6 +106,9 @@ const Message = memo(({ row, isFirst, retry, discard }: MessageProps) => {
       <p data-testid="message-content" dir="auto">
         {content ?? <em>This message was deleted</em>}
       </p>
+      {row.attachments.map((file, at) => (
+        <FileButton key={at} file={file} />
+      ))}
       <small>
         {new Date(row.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
         {edited_at && " · edited"}
@@ -148,6 +152,7 @@ function Composer({ id }: In) {
   };
   return (
     <form onSubmit={submit}>
+      <Attach id={id} />
       <input
         data-testid="composer"
         aria-label="Message"
