@@ -98,7 +98,9 @@ def make_app(config: Config, place: Place = ALONE) -> web.Application:
             web.post(f"{platform.ROOT}/group_channels/{{channel_url}}/messages", platform.say),
             web.get(f"{platform.ROOT}/group_channels/{{channel_url}}/messages", platform.messages),
             web.put(f"{platform.ROOT}/group_channels/{{channel_url}}/messages/{{message_number}}", platform.edit),
-            web.delete(f"{platform.ROOT}/group_channels/{{channel_url}}/messages/{{message_number}}", platform.withdraw),
+            web.delete(
+                f"{platform.ROOT}/group_channels/{{channel_url}}/messages/{{message_number}}", platform.withdraw
+            ),
             web.post(f"{platform.ROOT}/users", platform.create_user),
             web.get(f"{platform.ROOT}/users", platform.list_users),
             web.get(f"{platform.ROOT}/users/{ANYBODY}", platform.show_user),

@@ -117,7 +117,7 @@ class SessionNotFound(MessengerError):
 
 
 class ChannelNotFound(MessengerError):
-    """"Channel" not found."""
+    """ "Channel" not found."""  # noqa: D210 - it begins with a quotation mark
 
     code = "not_found"
 

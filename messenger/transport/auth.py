@@ -183,7 +183,12 @@ class Authenticator:
 
 
 def signed(
-    config: Config, user_id: UserId | str | None, *, name: str | None = None, ttl_s: int = 3600, is_service: bool = False
+    config: Config,
+    user_id: UserId | str | None,
+    *,
+    name: str | None = None,
+    ttl_s: int = 3600,
+    is_service: bool = False,
 ) -> str:
     """A token for a user, by his id or the host's own, or of the host application. Raises SetupError where another has the key."""
     if not config.jwt_secret:

@@ -249,13 +249,7 @@ async def test_after_everybody_has_left_nothing_is_left(cluster: Cluster) -> Non
         assert len(node.context.node.hub.feeds) == 1
     hub, bus = node.context.node.hub, node.context.node.bus
     async with asyncio.timeout(5):
-        while (
-            hub.people
-            or hub.feeds
-            or len(hub.watches)
-            or bus.subscribed != bus.of_everybody
-            or node.context.devices
-        ):
+        while hub.people or hub.feeds or len(hub.watches) or bus.subscribed != bus.of_everybody or node.context.devices:
             await asyncio.sleep(0.01)
         while len(node.context.node.chores) or len(node.context.typing) or node.context.open_sockets:
             await asyncio.sleep(0.01)

@@ -115,8 +115,7 @@ async def test_a_new_migration_is_applied_once_and_the_rest_laid_over_it(
     assert names(await migrate(migrated.owner_url)) == []
     async with connected(migrated.admin_url) as connection:
         assert (
-            await connection.fetchval("select policyname from pg_policies where tablename = 'stickers'")
-            == "owner_all"
+            await connection.fetchval("select policyname from pg_policies where tablename = 'stickers'") == "owner_all"
         )
 
 

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from messenger.chat_service import ChatService, PlatformClient
 from messenger.config import Config
 from tests.support import protocol_page
+from tests.support.database import Database
+from tests.support.importing import moving
 from tests.support.node import Cluster
 from tests.support.people import A_TIME, Client, token
 from tests.support.reachable import SECRET
 from tests.support.sessions import open_session
 
 DEMO = Path(__file__).parents[2] / "demo"
+API_TOKEN = "the-host-applications-own-key"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
@@ -88,6 +92,61 @@ async def test_an_open_room_answers_as_shown(cluster: Cluster) -> None:
     exec(block("python", "async def say("), made)
     told = await made["say"](node.origin, "lobby", "Zoë", "Hello")
     assert told == [{"username": "Zoë", "content": "Hello", "room_id": "lobby", "timestamp": A_TIME}]
+
+
+async def test_the_way_off_the_vendor_leads_where_it_says(cluster: Cluster, database: Database, tmp_path: Path) -> None:
+    node = await cluster.node(api_token=API_TOKEN)
+    made: dict[str, Any] = {}
+    exec(block("python", "async def plan_a_hike("), made)
+    async with moving(database, tmp_path) as move:
+        (tmp_path / "chat.yaml").write_text(block("yaml", "use_websocket"))
+        for name in ("ann", "ben"):
+            move.vendor.add_user(name, name.title())
+        environ = {
+            "SENDBIRD_APP_ID": "unused",
+            "SENDBIRD_API_TOKEN": move.vendor.api_token,
+            "CHAT_URL": node.origin,
+            "MESSENGER_API_TOKEN": API_TOKEN,
+        }
+
+        async def talk(channel_url: str, **flag: str) -> list[str]:
+            """The example as it stands, in the host application's environment; only the vendor is somewhere else."""
+
+            class Elsewhere(ChatService):
+                @classmethod
+                def from_config(cls, path: Any = None, environ: Any = environ | flag) -> ChatService:
+                    text = (tmp_path / str(path)).read_text()
+                    there = tmp_path / "there.yaml"
+                    there.write_text(text.replace("  websocket:\n", f"    base_url: {move.vendor.url}\n  websocket:\n"))
+                    return super().from_config(there, environ)
+
+            made["ChatService"] = Elsewhere
+            told: list[str] = await made["plan_a_hike"](channel_url)
+            return told
+
+        assert await talk("hike") == ["ann: Bring the map"]
+        assert list(move.vendor.channels) == ["hike"]
+        told = await move.run()
+        assert (told.code, told.out.splitlines()[-1]) == (0, "Nothing was left behind.")
+        assert await talk("walk", USE_WEBSOCKET_CHAT="on") == ["ann: Bring the map"]
+        assert list(move.vendor.channels) == ["hike"]
+        async with PlatformClient(node.origin, API_TOKEN) as here:
+            assert {channel["channel_url"] async for channel in here.channels()} == {"hike", "walk"}
+
+
+async def test_a_channel_is_heard_as_shown(cluster: Cluster) -> None:
+    node = await cluster.node(api_token=API_TOKEN)
+    async with PlatformClient(node.origin, API_TOKEN) as here:
+        await here.post("/group_channels", {"channel_url": "hike", "user_ids": ["7"]})
+    beginning = f"""
+        import WebSocket from "ws";
+        globalThis.WebSocket = WebSocket;
+        const url = {node.origin!r}, channelUrl = "hike", token = {token(7, SECRET)!r};
+    """
+    ending = "\nchannel.addEventListener('message', ({ data }) => data.includes('MESG') && channel.close());"
+    told = await run_node(block("js", "/api/v1/chat/ws/"), beginning=beginning, ending=ending, package="ws")
+    assert "type: 'USER_JOINED'" in told
+    assert "message: 'Bring the map'" in told
 
 
 async def is_let_in(cluster: Cluster, made: str) -> None:
