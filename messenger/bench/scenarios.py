@@ -93,7 +93,8 @@ class Tally:
 
     def add(self) -> None:
         self.count += 1
-        if self.count == self._awaited and self._reached is not None:
+        # Nobody waits any more where it took too long.
+        if self.count == self._awaited and self._reached is not None and not self._reached.done():
             self._reached.set_result(None)
 
     async def reach(self, number: int) -> None:

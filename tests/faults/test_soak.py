@@ -73,9 +73,13 @@ async def at_rest(daemon: Daemon, redis: BreakableRedis, descriptors: int) -> No
     while True:
         told = (await daemon.nobody().ask("GET", "//stats")).body
         counts = {name: told[name] for name in ("online_users", "total_connections", "active_conversations")}
-        keys = {key for key in redis.held() if not key.startswith(("figures:", "presence:sweeper"))}
+        keys = {key for key in redis.held() if not key.startswith("figures:") and not key.endswith("presence:sweeper")}
         held = daemon.descriptors()
-        if not any(counts.values()) and keys == {"nodes", "presence:era"} and held <= descriptors:
+        if (
+            not any(counts.values())
+            and keys == {"nodes", "presence:era", "whereabouts:presence:era"}
+            and held <= descriptors
+        ):
             return
         assert time.monotonic() < deadline, f"{counts}, {keys}, {held} descriptors, {descriptors} are allowed"
         await asyncio.sleep(0.1)
