@@ -225,6 +225,7 @@ async def loading(node: Node, size: int) -> AsyncIterator[socket.socket]:
     links = (await node.client(ANN).get(f"/attachments/{told['id']}/links"))[1]
     await node.session.close()
     await until(lambda: len(node.server.doorstep) == 0)
+    node.server.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)
@@ -235,7 +236,8 @@ async def loading(node: Node, size: int) -> AsyncIterator[socket.socket]:
 
 
 async def test_who_loads_a_file_down_slowly_is_not_cut(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    size, loop = 20_000_000, asyncio.get_running_loop()
+    # The last piece that aiohttp reads of it is short of what makes a writer wait.
+    size, loop = 40 * 262_144 + 50_000, asyncio.get_running_loop()
     async with loading(node, size) as sock:
         impatient(monkeypatch)
         read, all_of_it = 1, 0
@@ -326,6 +328,7 @@ async def test_who_is_being_answered_is_neither_cut_nor_makes_way(node: Node, mo
 
 async def test_who_reads_his_answers_drop_by_drop_is_cut(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
+    node.server.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)

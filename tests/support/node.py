@@ -54,9 +54,9 @@ class Server:
 
     async def start(self) -> None:
         await self._runner.setup()
-        ((sock,),) = listen(self.host, 0)
-        self.port = sock.getsockname()[1]
-        await Site(self._runner, sock, self.doorstep, **CONNECTIONS).start()
+        ((self.listener,),) = listen(self.host, 0)
+        self.port = self.listener.getsockname()[1]
+        await Site(self._runner, self.listener, self.doorstep, **CONNECTIONS).start()
 
     async def close(self) -> None:
         await self._runner.cleanup()
