@@ -65,6 +65,10 @@ def messages(channel_url: str) -> str:
     return f"{channel(channel_url)}/messages"
 
 
+def message(channel_url: str, message_id: int) -> str:
+    return f"{messages(channel_url)}/{message_id}"
+
+
 def new_channel(channel_url: str, name: str, user_ids: Sequence[str], data: str | None) -> Json:
     return _present({"channel_url": channel_url, "name": name, "user_ids": list(user_ids), "data": data})
 
@@ -123,6 +127,11 @@ def after(message_id: int) -> Query:
 
 
 _AFTER = {"prev_limit": "0", "next_limit": str(MESSAGES_PAGE), "include_reply_type": "ALL", "include_reactions": "true"}
+
+
+def whole_message() -> Query:
+    """A single message's reactions are given out only to whoever asks for them."""
+    return {"include_reactions": "true"}
 
 
 def _present(fields: Json) -> Json:

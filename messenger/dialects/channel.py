@@ -12,13 +12,13 @@ from aiohttp import web
 from marshmallow import validate
 
 from messenger.dialects.channel_room import NOT_A_MEMBER, Caller, ChannelRoom
-from messenger.dialects.failures import sentence
 from messenger.dialects.places import hall
 from messenger.dialects.room import Told, Tongue
+from messenger.dialects.talk import Talk, nothing
 from messenger.domain.attachment import address_of, upload_of
 from messenger.domain.ids import UserId
 from messenger.domain.message import SYSTEM, Draft
-from messenger.errors import Forbidden, MessengerError, NotParticipant, Unauthorized, UnknownType
+from messenger.errors import Forbidden, NotParticipant, Unauthorized
 from messenger.protocol import frames, schemas
 from messenger.protocol.fields import AnyUserId, Content, Text, Whole
 from messenger.protocol.frames import Json
@@ -29,7 +29,6 @@ from messenger.transport.commands import Entry
 from messenger.transport.context import Context, context
 from messenger.transport.opening import Waiting, connection_id, opened_when_in
 from messenger.transport.operation import operation
-from messenger.transport.session import Session
 
 IN_PATH: dict[str, Any] = {"channel_url": Text(shortest=1, longest=100)}
 # Theirs → ours.
@@ -129,32 +128,19 @@ class _Sent(_Said):
     file_size = Whole(load_default=0)
 
 
-def _nothing(_: object) -> None:
-    """The room's event is the answer."""
-
-
 COMMANDS: dict[str, Entry] = {
-    kind: Entry(_Said() if kind == "MESG" else _Sent(), partial(post, kind), None, posts=True, sent=_nothing)
+    kind: Entry(_Said() if kind == "MESG" else _Sent(), partial(post, kind), None, posts=True, sent=nothing)
     for kind in TYPES
 }
 
 
-class ChannelTalk(Session):
+class ChannelTalk(Talk):
     """A session that speaks dialect C."""
 
-    def ref_of(self, frame: Json) -> str | None:
-        return None
-
-    def entry_of(self, frame: Json) -> tuple[str, Entry | None]:
-        named = schemas.type_of(frame)
-        entry = COMMANDS.get(named)
-        return (named if entry is None else f"channel.{named}"), entry
-
-    def refusal(self, error: MessengerError, ref: str | None) -> Json:
-        message = sentence(error)
-        if isinstance(error, UnknownType):
-            message = message.replace("Unknown type", "Unknown message type", 1)
-        return {"type": "ERROR", "message": message}
+    __slots__ = ()
+    dialect = "channel"
+    commands = COMMANDS
+    error = "ERROR"
 
 
 # What becomes of the core's events.

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from aiohttp import web
 from marshmallow import INCLUDE, ValidationError, validate, validates_schema
 
-from messenger.dialects.failures import sentence
 from messenger.dialects.places import hall
 from messenger.dialects.room import Hearer, Room, Told, Tongue
+from messenger.dialects.talk import Talk, nothing
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Draft
-from messenger.errors import Forbidden, MessengerError
+from messenger.errors import Forbidden
 from messenger.protocol import frames, schemas
 from messenger.protocol.fields import Content, Text, check_tree
 from messenger.protocol.frames import Json
@@ -30,7 +30,6 @@ from messenger.transport.device import Line
 from messenger.transport.opening import Waiting, connection_id, opened_when_in
 from messenger.transport.operation import operation
 from messenger.transport.peer import network_of
-from messenger.transport.session import Session
 
 MAX_FRAME_BYTES = 4096
 LONGEST_NAME = 40
@@ -192,24 +191,16 @@ class _Said(schemas.Command):
             raise ValidationError(error.messages, "frame") from None
 
 
-def _nothing(_: object) -> None:
-    """The room's event is the answer."""
+SAID = Entry(_Said(), post, None, posts=True, sent=nothing)
 
 
-SAID = Entry(_Said(), post, None, posts=True, sent=_nothing)
-
-
-class OpenTalk(Session):
+class OpenTalk(Talk):
     """A session in which every frame is a message."""
 
-    def ref_of(self, frame: Json) -> str | None:
-        return None
+    __slots__ = ()
 
     def entry_of(self, frame: Json) -> tuple[str, Entry | None]:
         return "open_room.message", SAID
-
-    def refusal(self, error: MessengerError, ref: str | None) -> Json:
-        return {"type": "error", "message": sentence(error)}
 
 
 # What becomes of the core's events.

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from messenger.dialects.failures import sentence
 from messenger.dialects.live import PARTICIPANT_NOT_FOUND, LiveRoom, closed, deleted
 from messenger.dialects.places import hall
 from messenger.dialects.room import Hearer, Told, Tongue
+from messenger.dialects.talk import Talk, nothing
 from messenger.dialects.visitors import Refused
 from messenger.domain.ids import MessageId, UserId
 from messenger.domain.message import Draft
 from messenger.domain.session import MAX_SAID_CHARS
-from messenger.errors import ContentEmpty, ContentTooLong, Forbidden, MessengerError, UnknownType
+from messenger.errors import ContentEmpty, ContentTooLong, Forbidden
 from messenger.protocol import frames, schemas
 from messenger.protocol.fields import Content, Id, Text, Truth
 from messenger.protocol.frames import Json
@@ -28,7 +28,6 @@ from messenger.transport.commands import Entry
 from messenger.transport.context import Context
 from messenger.transport.opening import Waiting, connection_id, opened_when_in
 from messenger.transport.operation import operation
-from messenger.transport.session import Session
 
 
 @operation(
@@ -109,35 +108,21 @@ class _Answered(_Words):
     message_id = Id(required=True)
 
 
-def _nothing(_: object) -> None:
-    """The room's event is the answer."""
-
-
 COMMANDS: dict[str, Entry] = {
-    "chat_message": Entry(_Said(), partial(post, "text"), None, posts=True, sent=_nothing),
-    "question": Entry(_Said(), partial(post, "question"), None, posts=True, sent=_nothing),
+    "chat_message": Entry(_Said(), partial(post, "text"), None, posts=True, sent=nothing),
+    "question": Entry(_Said(), partial(post, "question"), None, posts=True, sent=nothing),
     "typing": Entry(_Typing(), type_, None),
     "participant_update": Entry(_Words(), appear, None),
     "question.answered": Entry(_Answered(), answer, None),
 }
 
 
-class SessionTalk(Session):
+class SessionTalk(Talk):
     """A session that speaks dialect A."""
 
-    def ref_of(self, frame: Json) -> str | None:
-        return None
-
-    def entry_of(self, frame: Json) -> tuple[str, Entry | None]:
-        named = schemas.type_of(frame)
-        entry = COMMANDS.get(named)
-        return (named if entry is None else f"session.{named}"), entry
-
-    def refusal(self, error: MessengerError, ref: str | None) -> Json:
-        message = sentence(error)
-        if isinstance(error, UnknownType):
-            message = message.replace("Unknown type", "Unknown message type", 1)
-        return {"type": "error", "message": message}
+    __slots__ = ()
+    dialect = "session"
+    commands = COMMANDS
 
 
 # What becomes of the core's events.

@@ -6,7 +6,6 @@ A file's id is made of where it came from, so that one whose row was never writt
 
 import asyncio
 import hashlib
-import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from messenger.domain.ids import AttachmentId
 from messenger.domain.imported import File, StoredFile
 from messenger.importing.each import each
 from messenger.storage.intake import examine
+from messenger.storage.kinds import allowing
 from messenger.storage.storage import Storage
 from messenger.store.importing import Landing
 
@@ -63,7 +63,7 @@ class Files:
         self._storage = storage
         self._landing = landing
         self._max_bytes = max_bytes
-        self._allowed = re.compile("|".join(re.escape(type_).replace(r"\*", ".*") for type_ in types))
+        self._is_allowed = allowing(types)
         self._is_rehearsal = is_rehearsal
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -108,9 +108,7 @@ class Files:
         source = source_of(file.url)
         async with self._storage.arriving() as arrival:
             await self._download(file, arrival.path)
-            examined = await examine(arrival.path, file.name)
-            if self._allowed.fullmatch(examined.mime_type) is None:
-                raise NotBrought(f"MESSENGER_ATTACHMENT_TYPES does not allow {examined.mime_type}")
+            examined = await examine(arrival.path, file.name, self._allows)
             stored = StoredFile(
                 id=AttachmentId(uuid.uuid5(uuid.NAMESPACE_URL, source)),
                 source=source,
@@ -124,6 +122,12 @@ class Files:
             # Before its row, which is written with its message: a row promises that the bytes are there.
             await self._storage.keep(stored.id, arrival, examined)
         return stored
+
+    def _allows(self, mime_type: str) -> bool:
+        """Raises NotBrought, which tells the type."""
+        if not self._is_allowed(mime_type):
+            raise NotBrought(f"MESSENGER_ATTACHMENT_TYPES does not allow {mime_type}")
+        return True
 
     async def _download(self, file: File, to: Path) -> None:
         try:

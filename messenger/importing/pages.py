@@ -19,8 +19,6 @@ from messenger.store.importing import Landing, Unstorable
 
 # How often a page is begun anew because a file that was here before has just been cleared away.
 ATTEMPTS = 3
-# A single message's reactions are given out only to whoever asks for them.
-WHOLE = {"include_reactions": "true"}
 
 
 class Gone(Exception):
@@ -58,7 +56,7 @@ class Pages:
                 self._fail(url, vendor_id, reason)
                 continue
             try:
-                told = await self._vendor.get(f"{wording.messages(url)}/{vendor_id}", WHOLE)
+                told = await self._vendor.get(wording.message(url, vendor_id), wording.whole_message())
             except MessageNotFound:
                 told = {"is_removed": True}
             except (Unauthorized, VendorAway, RateLimited):
@@ -177,7 +175,7 @@ class Pages:
         """By the address that its message has there now: the old one may have been good for a while only. Raises NotBrought."""
         files: Sequence[File] = ()
         try:
-            told = await self._vendor.get(f"{wording.messages(url)}/{missing.vendor_id}")
+            told = await self._vendor.get(wording.message(url, missing.vendor_id))
             files = mapping.message(told).files
         except Unauthorized:
             raise

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from messenger.domain.attachment import ATTACHMENTS, Attachment, Links
 from messenger.domain.ids import AttachmentId, UserId, uuid7
 from messenger.errors import AttachmentNotFound, Forbidden, TooLarge
 from messenger.storage.intake import examine
+from messenger.storage.kinds import allowing
 from messenger.storage.storage import Kept, Storage
 from messenger.store.attachments import AttachmentStore
 
@@ -79,7 +79,7 @@ class Attachments:
         self._store = store
         self._storage = storage
         self._addresses = addresses
-        self._allowed = re.compile("|".join(re.escape(type_).replace(r"\*", ".*") for type_ in types))
+        self._allows = allowing(types)
         self._idle_s = idle_s
         self._idle_bytes = idle_bytes
         # Uploads, and the bytes of them, since the start.
@@ -97,7 +97,7 @@ class Attachments:
         async with self._storage.arriving() as arrival:
             async for piece in pieces:
                 await arrival.write(piece)
-            examined = await examine(arrival.path, name, self._allowed.fullmatch)
+            examined = await examine(arrival.path, name, self._allows)
             attachment = Attachment(
                 id=AttachmentId(uuid7()),
                 name=examined.name,

@@ -190,7 +190,8 @@ class Channels:
         return await self._as_admin(channel.url, act)
 
     async def messages(self, channel: Channel, asked: Around) -> Sequence[Entry]:
-        """In ascending `seq`; none where everybody has left. Raises MessageNotFound."""
+        """In ascending `seq`, or in the order of time where an import jumbled the two; none where everybody has left. Raises
+        MessageNotFound."""
 
         async def act(channel: Channel, admin_id: UserId) -> Sequence[Entry]:
             seq = None

@@ -3,6 +3,8 @@
 Signatures are the library's, but it looks at two bytes where a format has no more: a text that begins with BM is no bitmap.
 """
 
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import filetype
@@ -18,6 +20,11 @@ _PIECE_BYTES = 1 << 18
 # Control characters that stand in texts: backspace, tab, line feed, form feed, carriage return, escape.
 _IN_TEXT = frozenset(b"\b\t\n\f\r\x1b")
 _NOT_IN_TEXT = bytes(byte for byte in (*range(0x20), 0x7F) if byte not in _IN_TEXT)
+
+
+def allowing(types: Sequence[str]) -> Callable[[str], object]:
+    """Tells whether a MIME type is among these, each such as `image/png` or `image/*`."""
+    return re.compile("|".join(re.escape(type_).replace(r"\*", ".*") for type_ in types)).fullmatch
 
 
 def kind_of(file: Path, name: str) -> str:
