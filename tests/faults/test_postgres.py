@@ -128,8 +128,11 @@ async def until_one_waits(oracle: asyncpg.Connection) -> None:
 
 
 async def kill_one(scene: Scene) -> None:
-    """Like a segmentation fault: PostgreSQL ends every other backend and recovers."""
+    """Like a segmentation fault: PostgreSQL ends every other backend and recovers. It does so once it has noticed."""
+    other = await scene.postgres.connect(scene.database)
     os.kill((await scene.backends())[0], signal.SIGKILL)
+    while not other.is_closed():
+        await asyncio.sleep(0.001)
 
 
 async def terminate_all(scene: Scene) -> None:
