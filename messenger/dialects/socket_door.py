@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
@@ -75,6 +75,7 @@ class Held:
         self._door = door
         self.connection = connection
         self._gone = asyncio.Event()
+        self._meanwhile: list[Words] | None = None
         self.is_open = True
         self.cause: Close | None = None
 
@@ -86,8 +87,25 @@ class Held:
         """A ping: the library's own are enough."""
 
     def say(self, words: Words) -> None:
-        if self.is_open:
+        if self._meanwhile is not None:
+            self._meanwhile.append(words)
+        elif self.is_open:
             self._door.tell(self.connection, words)
+
+    @contextmanager
+    def deferring(self) -> Iterator[list[Words]]:
+        """What is said within waits in this list until the end, or until the connection is ended."""
+        meanwhile: list[Words] = []
+        self._meanwhile = meanwhile
+        try:
+            yield meanwhile
+        finally:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        meanwhile, self._meanwhile = self._meanwhile or [], None
+        for words in meanwhile:
+            self.say(words)
 
     def close(self, why: Close) -> None:
         if self.is_open:

@@ -109,9 +109,13 @@ async def send_message(door: "Door", connection: Connection, data: Json) -> None
 async def get_chat_history(door: "Door", connection: Connection, _: Json) -> None:
     hearer = _joined(connection)
     door.context.message_rates.take(hearer.user_id)  # it is as much as many of them
-    messages, count = await door.context.sessions.history(hearer.user_id, hearer.room.conversation_id)
-    told = [entry(it.id, it.nickname, it.content, it.message_type, it.created_at) for it in messages]
-    door.tell(connection, Words("chat_history", {"messages": told, "total_count": count}))
+    with hearer.held.deferring() as meanwhile:
+        messages, count = await door.context.sessions.history(hearer.user_id, hearer.room.conversation_id)
+        told = [entry(it.id, it.nickname, it.content, it.message_type, it.created_at) for it in messages]
+        # Clients show the history in place of all they have: what is said meanwhile and is not in it has to come behind it.
+        known = {str(it.id) for it in messages}
+        place = max((place for place, words in enumerate(meanwhile, 1) if words.data.get("id") in known), default=0)
+        meanwhile.insert(place, Words("chat_history", {"messages": told, "total_count": count}))
 
 
 COMMANDS: Mapping[str, Command] = {

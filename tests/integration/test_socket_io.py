@@ -324,6 +324,70 @@ async def test_history_is_the_last_50_oldest_first_and_counts_all_that_people_sa
     assert await history_of(client) == {"messages": told[9:59], "total_count": 59}
 
 
+class Reading:
+    """A history being read, which waits before and after it asks the database."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_read, self.has_read, self.may_answer = (asyncio.Event() for _ in range(4))
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
+    reading, read = Reading(), Sessions.history
+
+    async def slowly(*args: Any) -> Any:
+        reading.asked.set()
+        await reading.may_read.wait()
+        found = await read(*args)
+        reading.has_read.set()
+        await reading.may_answer.wait()
+        return found
+
+    monkeypatch.setattr(Sessions, "history", slowly)
+    return reading
+
+
+async def test_what_is_said_while_the_history_is_read_comes_before_it_or_behind_it_as_it_is_in_it_or_not(
+    node: Node, bees: LiveSession, ben: Seat, clients: Clients, reading: Reading
+) -> None:
+    bens, cyds = [await clients.joined(node, bees, seat) for seat in (ben, await bees.join(node, "Cyd"))]
+    bens.emit("get_chat_history", {})
+    for begun, go_on, content in (
+        (reading.asked, reading.may_read, "In it"),
+        (reading.has_read, reading.may_answer, "Not in it"),
+    ):
+        await begun.wait()
+        cyds.emit("send_message", {"message": content})
+        assert await cyds.hear("new_message") == said("Cyd", content)
+        await cyds.heard()
+        go_on.set()
+    await bens.hear("new_message", said("Cyd", "Not in it"))
+    assert [(name, told) for name, told in bens.events if name in ("new_message", "chat_history")] == [
+        ("new_message", said("Cyd", "In it")),
+        ("chat_history", {"messages": [said("Cyd", "In it")], "total_count": 1}),
+        ("new_message", said("Cyd", "Not in it")),
+    ]
+
+
+async def test_last_words_are_heard_although_the_history_was_being_read(
+    node: Node, bees: LiveSession, ben: Seat, clients: Clients, reading: Reading
+) -> None:
+    bens, cyds = [await clients.joined(node, bees, seat) for seat in (ben, await bees.join(node, "Cyd"))]
+    bens.emit("get_chat_history", {})
+    await reading.asked.wait()
+    cyds.emit("send_message", {"message": "Last words"})
+    await cyds.hear("new_message", said("Cyd", "Last words"))
+    status, _ = await ask(node, "PATCH", f"/sessions/{bees.code}", bees.seat.token, {"status": "closed"})
+    assert status == 200
+    await bens.hear("disconnect")
+    reading.may_read.set()
+    reading.may_answer.set()
+    assert [(name, told) for name, told in bens.events if name in ("new_message", "error", "chat_history")] == [
+        ("new_message", said("Cyd", "Last words")),
+        ("error", {"message": "session closed"}),
+    ]
+
+
 async def test_history_names_guests_who_have_gone(
     stage: Stage, node: Node, bees: LiveSession, ben: Seat, clients: Clients
 ) -> None:
