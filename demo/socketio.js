@@ -77,8 +77,9 @@ function attend(me) {
     const role = isHost ? "presenter" : "participant";
     socket.emit("join_session", { session_id: code, participant_id: me.id, nickname: me.nickname, role });
   });
-  // What was said while we were away is in there.
+  // What was said while we were away is in there. Why we were away, as with a node that drains, is no trouble any more.
   socket.on("joined_session", ({ participant_count }) => {
+    talk.trouble("");
     write(byId("count"), String(participant_count));
     socket.emit("get_chat_history", {});
   });

@@ -25,6 +25,8 @@ export class Talk {
   #shown = new Map();
   // What was sent and not heard yet.
   #underway = [];
+  // What was given back into the field last, until something is sent.
+  #returned = null;
   #isComposing = false;
   #awaited = null;
 
@@ -141,13 +143,21 @@ export class Talk {
     const [content] = this.#underway;
     this.#underway = [];
     if (content === undefined || this.#field.value !== "") return;
-    this.#field.value = content;
-    this.#typed();
+    this.#returned = content;
+    this.#write(content);
   }
 
   #heard({ own, content }) {
-    const place = own ? this.#underway.indexOf(content) : -1;
+    if (!own) return;
+    const place = this.#underway.indexOf(content);
     if (place >= 0) this.#underway.splice(place, 1);
+    // It was said after all: only the answer was lost.
+    else if (content === this.#returned && content === this.#field.value) this.#write("");
+  }
+
+  #write(content) {
+    this.#field.value = content;
+    this.#typed();
   }
 
   #append(key, element) {
@@ -206,8 +216,8 @@ export class Talk {
     if (content === "" || !this.#onsend(content, kind)) return;
     this.trouble("");
     this.#underway.push(content);
-    this.#field.value = "";
-    this.#typed();
+    this.#returned = null;
+    this.#write("");
     this.focus();
   }
 }

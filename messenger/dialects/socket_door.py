@@ -109,6 +109,7 @@ class Held:
 
     def close(self, why: Close) -> None:
         if self.is_open:
+            self._catch_up()
             self.is_open = False
             self.cause = why
             self._door.tell(self.connection, Words("error", {"message": why.reason}))
@@ -195,9 +196,11 @@ class Door:
         if "j" in request.query:
             raise web.HTTPBadRequest  # JSONP: any page could read it
         count = self.context.open_sockets + len(self._server.eio.sockets)
-        if "sid" not in request.query and (self.context.is_draining or count >= self.context.config.max_connections):
-            raise Unavailable("No room here just now; try again in a moment")
         sid = request.query.get("sid", "")
+        is_full = count >= self.context.config.max_connections and "sid" not in request.query
+        # While we drain a proxy lets clients in elsewhere whose ids lead here; with this answer it goes on to ask there.
+        if is_full or (self.context.is_draining and sid not in self._server.eio.sockets):
+            raise Unavailable("No room here just now; try again in a moment")
         if sid in self._parting and sid not in self._lines:
             socket = self._server.eio.sockets[sid]
             if request.method == "POST":

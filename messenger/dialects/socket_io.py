@@ -20,7 +20,7 @@ from messenger.dialects.socket_door import Command, Connection, Door, Held, List
 from messenger.dialects.visitors import Refused
 from messenger.domain.ids import UserId
 from messenger.domain.message import Draft
-from messenger.errors import Forbidden, NotParticipant, SessionNotFound, Unauthorized, Unavailable
+from messenger.errors import Forbidden, NotParticipant, SessionNotFound, Unauthorized
 from messenger.protocol import schemas
 from messenger.protocol.fields import Text
 from messenger.protocol.frames import Json
@@ -33,7 +33,7 @@ from messenger.transport.session import leave
     "Speak Socket.IO",
     who="open socket",
     gives={200: "text/plain", 101: None},
-    refuses=(Forbidden, HTTPStatus.BAD_REQUEST, Unavailable),
+    refuses=(Forbidden, HTTPStatus.BAD_REQUEST),
 )
 async def poll(request: web.Request) -> web.StreamResponse:
     """Version 4 of the Engine.IO protocol, by long-polling or WebSocket. 400 also for a `sid` of another process. 403 for a page
@@ -45,7 +45,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
     "Speak Socket.IO, upwards",
     who="open socket",
     gives={200: "text/plain"},
-    refuses=(Forbidden, HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Unavailable),
+    refuses=(Forbidden, HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )
 async def push(request: web.Request) -> web.StreamResponse:
     """What a client says by long-polling, at most 256 packets at once."""

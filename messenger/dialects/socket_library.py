@@ -6,9 +6,11 @@ takes bodies to come in one piece. What is mended here was seen to fail (`tests/
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import engineio
 import socketio
 from aiohttp import web
 from engineio.async_drivers.aiohttp import WebSocket
@@ -30,11 +32,13 @@ FAREWELL_S = 5.0
 # In one body: the stock client says at once all that it has. The library would take none of more than 16, and say nothing.
 MOST_PACKETS = 256
 _BETWEEN_PACKETS = b"\x1e"
+# What a proxy names a request by, as nginx's $request_id.
+_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def make_server(config: Config, lines: dict[str, web.Request]) -> Any:
     """The library's server. `lines` has the WebSockets of those who have one, by the library's ids."""
-    server = socketio.AsyncServer(
+    server = _Server(
         async_mode="aiohttp",
         client_manager=socketio.AsyncManager(),
         # Origins are looked at before the library is asked, and CORS is the fence's (`transport.middleware`).
@@ -59,6 +63,29 @@ def make_server(config: Config, lines: dict[str, web.Request]) -> Any:
     }
     Payload.max_decode_packets = MOST_PACKETS
     return server
+
+
+class _Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """Begins a client's id with the name that a proxy gave to the request which asks for one (`X-Request-Id`). A proxy that chose
+    this process by that name finds it again by the beginning of the id. Whoever knows the one knows nothing of the other."""
+
+    _route = ""
+
+    async def _handle_connect(self, environ: Mapping[str, Any], *args: Any) -> Any:
+        told = environ["aiohttp.request"].headers.get("X-Request-Id", "")
+        # Nothing is awaited from here to where the id is made.
+        self._route = told if _REQUEST_ID.fullmatch(told) else ""
+        return await super()._handle_connect(environ, *args)
+
+    def generate_id(self) -> str:
+        # Ids of other things are asked for here too.
+        route, self._route = self._route, ""
+        return f"{route}{super().generate_id()}"
+
+
+class _Server(socketio.AsyncServer):  # type: ignore[misc]
+    def _engineio_server_class(self) -> type[_Engine]:
+        return _Engine
 
 
 class _Line(WebSocket):  # type: ignore[misc]

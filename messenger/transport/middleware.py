@@ -128,6 +128,10 @@ async def keep_from_doorstep(request: web.Request, handler: Handler) -> web.Stre
         caller.answered()
 
 
-async def guard(_: web.Request, response: web.StreamResponse) -> None:
+async def guard(request: web.Request, response: web.StreamResponse) -> None:
     """Before any answer goes out, a socket's handshake too."""
     headers.guard(response)
+    if request.app[CONTEXT].is_draining and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        # A proxy that kept the connection would send its next request just as we close it.
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import structlog
 from aiohttp import hdrs, web
 
-from messenger.errors import Forbidden, MessengerError, Unauthorized
+from messenger.errors import Forbidden, MessengerError, Unauthorized, Unavailable
 from messenger.protocol import frames
-from messenger.transport import close, masks, origins
+from messenger.transport import close, masks, origins, peer
 from messenger.transport.close import Close
 from messenger.transport.context import Context, context
 from messenger.transport.device import Device
@@ -27,6 +27,9 @@ logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 S = TypeVar("S", bound=Session)
 
+# A proxy asks another node at once; this is for a client whose only node drains.
+RETRY_AFTER_S = 1.0
+
 
 async def opened(
     request: web.Request,
@@ -34,7 +37,8 @@ async def opened(
     let_in: Callable[[web.Request, Context, Wire, S], Coroutine[Any, Any, Close | None]],
 ) -> web.StreamResponse:
     """Shake hands, then let somebody in; where `let_in` says why not, the socket is closed with that, and where it raises
-    Unauthorized, with its reason. Raises Forbidden for a page of an origin that is not allowed; 426 without an upgrade."""
+    Unauthorized, with its reason. Raises Forbidden for a page of an origin that is not allowed, Unavailable for a proxy while
+    the daemon drains; 426 without an upgrade."""
     here, upgrade = context(request), Upgrade(protocols=(frames.PROTOCOL,), compress=False)
     if not _is_handshake(request, upgrade):
         return _upgrade_required()
@@ -93,13 +97,18 @@ async def opened_when_in(
 
 
 def _is_handshake(request: web.Request, upgrade: Upgrade) -> bool:
-    """Raises Forbidden for a page of an origin that is not allowed."""
-    if not origins.is_allowed(request, context(request).config):
+    """Raises Forbidden for a page of an origin that is not allowed; Unavailable while the daemon drains for a proxy, which asks
+    another node then. Whoever comes by himself could not read that, and is told by a close code."""
+    here = context(request)
+    if not origins.is_allowed(request, here.config):
         raise Forbidden(origins.NOT_ALLOWED)
     try:
-        return upgrade.can_prepare(request).ok
+        is_one = upgrade.can_prepare(request).ok
     except web.HTTPBadRequest:
         return False
+    if is_one and here.is_draining and peer.is_proxied(request, here.config):
+        raise Unavailable("Draining; ask another node", retry_after_s=RETRY_AFTER_S)
+    return is_one
 
 
 def _upgrade_required() -> web.Response:

@@ -33,6 +33,11 @@ def address_of(request: web.Request, config: Config) -> str | None:
     return address
 
 
+def is_proxied(request: web.Request, config: Config) -> bool:
+    """Whether a trusted proxy connected: one that can ask another node instead."""
+    return request.remote is not None and _is_in(request.remote, _networks(config.trusted_proxies))
+
+
 def network_of(request: web.Request, config: Config) -> str:
     """What limits by address count by: of IPv6 the /64, which is one subscriber's."""
     address = address_of(request, config)

@@ -35,8 +35,9 @@ REFUSED: Mapping[Who, tuple[type[MessengerError], ...]] = {
     "user or host": (Unauthorized, UserNotFound, Unavailable),
     "participant": (Unauthorized, UserNotFound, NotParticipant, Unavailable),
     "anyone": (),
-    "socket": (),
-    "open socket": (),
+    # While the daemon drains: told to a proxy, and to who would poll.
+    "socket": (Unavailable,),
+    "open socket": (Unavailable,),
     "watcher": (Unauthorized, Unavailable),
     "link": (),
     # What goes wrong there is told in the vendor's words; the daemon's own are left where it is not there.

@@ -31,7 +31,8 @@ _DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 )
 async def open_socket(request: web.Request) -> web.StreamResponse:
     """One device's life. What is said there is told in /asyncapi.json; a token that is refused is told after the upgrade, by
-    close code 1008. 403 for a page of an origin that is not allowed, 426 without an upgrade."""
+    close code 1008. 403 for a page of an origin that is not allowed, 426 without an upgrade, 503 for a proxy of
+    `MESSENGER_TRUSTED_PROXIES` while the node drains, so that it asks another one."""
     return await opened(request, Session, _let_in)
 
 

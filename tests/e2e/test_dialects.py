@@ -18,6 +18,7 @@ from tests.support.database import Database
 from tests.support.node import FREE, Cluster
 from tests.support.people import API, token
 from tests.support.reachable import SECRET
+from tests.support.road import Way
 
 __all__ = ["axe"]
 SESSION, SOCKETIO, ROOM = "/demo/session.html", "/demo/socketio.html", "/demo/room.html"
@@ -65,6 +66,16 @@ async def host_of(stage: Stage, title: str = "Biology", path: str = SESSION, **o
     await page.get_by_test_id("do-open").click()
     await is_online(page)
     return page
+
+
+async def code_of_new(page: Any, origin: str) -> str:
+    """The code of a session that is opened on this page."""
+    await page.goto(f"{origin}{SESSION}")
+    await page.get_by_test_id("session-title").fill("Biology")
+    await page.get_by_test_id("do-open").click()
+    await is_online(page)
+    code: str = await page.get_by_test_id("code").inner_text()
+    return code
 
 
 async def guest_of(stage: Stage, host: Any, nickname: str, **options: Any) -> Any:
@@ -245,11 +256,7 @@ async def test_whoever_does_not_get_in_is_told_why(stage: Stage) -> None:
 
 async def test_whoever_was_cut_off_comes_back_and_is_told_that_something_is_missing(devices: Devices) -> None:
     alice, ben = await devices.blank(), await devices.blank()
-    await alice.page.goto(f"{alice.road.origin}{SESSION}")
-    await alice.page.get_by_test_id("session-title").fill("Biology")
-    await alice.page.get_by_test_id("do-open").click()
-    await is_online(alice.page)
-    code = await alice.page.get_by_test_id("code").inner_text()
+    code = await code_of_new(alice.page, alice.road.origin)
     await ben.page.goto(f"{ben.road.origin}{SESSION}?code={code}")
     await join(ben.page, "Ben")
     ben.road.cut()
@@ -266,6 +273,24 @@ async def test_whoever_was_cut_off_comes_back_and_is_told_that_something_is_miss
     await expect(ben.page.get_by_test_id("slide")).to_have_text("2")
     await ben.page.get_by_test_id("send").click()
     await expect(messages(alice.page)).to_have_text(["Not lost"])
+
+
+async def test_what_was_given_back_and_was_said_all_the_same_is_not_to_be_said_again(devices: Devices) -> None:
+    alice, ben = await devices.blank(), await devices.blank()
+    code = await code_of_new(alice.page, alice.road.origin)
+    await ben.page.goto(f"{ben.road.origin}{SOCKETIO}?code={code}")
+    await join(ben.page, "Ben")
+    await expect(ben.page.get_by_test_id("count")).to_have_text("2")
+    # It arrives, and he is not told.
+    ben.road.hold(Way.BACK, only="GET /socket.io/")
+    await say(ben.page, "Said already")
+    await expect(messages(alice.page)).to_have_text(["Said already"])
+    ben.road.cut()
+    await expect(ben.page.get_by_test_id("composer")).to_have_value("Said already")
+    ben.road.mend()
+    await is_online(ben.page)
+    await expect(messages(ben.page)).to_have_text(["Said already"])
+    await expect(ben.page.get_by_test_id("composer")).to_have_value("")
 
 
 async def test_where_tokens_are_wanted_the_host_pastes_one_and_guests_need_none(cluster: Cluster, browser: Any) -> None:

@@ -305,6 +305,28 @@ async def test_who_does_not_say_who_he_is_is_cut(cluster: Cluster) -> None:
     await left(node)
 
 
+async def test_an_id_begins_with_what_the_proxy_named_the_request(cluster: Cluster) -> None:
+    node = await cluster.node(**FREE)
+    named, other = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+
+    async def sid_of(**headers: str) -> str:
+        return str(json.loads((await handshake(node, **headers))[2].removeprefix("0"))["sid"])
+
+    plain = await sid_of()
+    assert len(plain) == 20
+    ids = [await sid_of(**{"X-Request-Id": name}) for name in (named, named, other)]
+    assert [id_[:32] for id_ in ids] == [named, named, other]
+    # Knowing the name one knows nothing of the rest.
+    assert len({id_[32:] for id_ in ids}) == 3
+    assert {len(id_) for id_ in ids} == {52}
+    for name in (named.upper(), named[:-1], named + "0", "../" + named[3:]):
+        assert len(await sid_of(**{"X-Request-Id": name})) == 20
+    # Names of other things are not begun with it.
+    engine = node.server.app[DOOR]._server.eio
+    await sid_of(**{"X-Request-Id": named})
+    assert not engine.generate_id().startswith(named)
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_who_says_who_he_is_stays(cluster: Cluster, clients: Clients) -> None:
     node = await cluster.node(**FREE)

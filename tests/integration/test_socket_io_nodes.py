@@ -1,6 +1,7 @@
 """Dialect B on several nodes: one room, one count, and a node that goes sends its clients to another."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from tests.support.socket_io import (
     Clients,
     clients_of_test,
     driver_of_module,
+    handshake,
     left,
+    url,
 )
 
 ANN = 1
@@ -266,3 +269,21 @@ async def test_while_many_come_and_go_every_node_ends_with_the_same_count(
             while told_counts(client)[-1] != 2:
                 await asyncio.sleep(0.02)
     assert await staying[0].join(bees.code, seats[0]) == await staying[1].join(bees.code, seats[1]) == 2
+
+
+async def test_a_node_that_drains_sends_a_proxy_on_with_whom_it_does_not_know(nodes: tuple[Node, Node]) -> None:
+    """A proxy that looks for a client's node by his id tries this one first; an error of the client's would end there."""
+    one, two = nodes
+    _, _, text = await handshake(two)
+    sid = json.loads(text.removeprefix("0"))["sid"]
+    at_one = url(one, transport="polling", sid=sid)
+    statuses = []
+    for _ in range(2):
+        async with one.session.get(at_one) as got, one.session.post(at_one, data="3") as posted:
+            statuses.append((got.status, posted.status))
+        await lifecycle.drain(one.server.app)
+    assert statuses == [(400, 400), (503, 503)]
+    assert (await handshake(one))[0] == 503
+    async with two.session.post(url(two, transport="polling", sid=sid), data="1") as posted:
+        assert posted.status == 200
+    await left(two)
