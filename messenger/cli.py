@@ -87,9 +87,13 @@ def configure(env_file: Path | None, defaults: Mapping[str, str] | None = None, 
     """The settings; the environment wins over the file and both over `defaults`, the command line over all. Raises SetupError."""
     environ = {**(defaults or {}), **(read_env_file(env_file) if env_file else {}), **os.environ}
     config, warnings = Config.from_environ(environ, **overrides)
+    warn(*warnings)
+    return config
+
+
+def warn(*warnings: str) -> None:
     for warning in warnings:
         click.echo(f"messenger: warning: {warning}", err=True)
-    return config
 
 
 ENV_FILE = click.option(
@@ -202,7 +206,7 @@ def run(
     with stopping_on_signals():
         if not embedded:
             preflight.require_settings(config)
-            asyncio.run(preflight.require_database(config))
+            warn(*asyncio.run(preflight.require_database(config)))
             serve_until_stopped(config, host, port, workers, on_ready)
             return
         with embedded_servers(config.data_dir, say) as servers:
@@ -212,7 +216,7 @@ def run(
             if steps:
                 say(f"Database migrated: {', '.join(step.name for step in steps)}")
             asyncio.run(grant_app_role(servers.migrate_url))
-            asyncio.run(preflight.require_database(config))
+            warn(*asyncio.run(preflight.require_database(config)))
             if with_demo_data:
                 from messenger.demo_data import seed
 
@@ -265,11 +269,17 @@ def migrate(check: bool, env_file: Path | None) -> None:
     config = configure(env_file)
     if not config.migrate_database_url:
         raise SetupError("MESSENGER_MIGRATE_DATABASE_URL is missing: the owner's, who makes schema and roles")
-    steps = asyncio.run(migrate_database(config.migrate_database_url, check=check))
+    told: list[str] = []
+
+    def report(line: str) -> None:
+        told.append(line)
+        warn(line)
+
+    steps = asyncio.run(migrate_database(config.migrate_database_url, check=check, report=report))
     for step in steps:
         say(f"{'missing' if check else 'applied'}: {step.version:04d} {step.name}")
     if not steps:
-        say("Nothing to do: the database is up to date.")
+        say("Nothing to do." if told else "Nothing to do: the database is up to date.")
     if check and steps:
         sys.exit(1)
 

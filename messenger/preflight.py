@@ -1,6 +1,6 @@
 """What must be right before the daemon serves, and what `messenger doctor` looks at."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from messenger.delivery.guard import Guard, Refused
 from messenger.delivery.vapid import Vapid
 from messenger.errors import SetupError
 from messenger.storage.folder import Folder
-from messenger.store.migrate import applied_by_app, missing
+from messenger.store.migrate import how_far_ahead, ledger_of_app, missing
 from messenger.store.queries import query
 from messenger.store.session import in_one_line
 from messenger.transport.keys import fetch
@@ -34,12 +34,13 @@ _ALLOW = "private addresses and http:// need MESSENGER_PRIVATE_TARGETS"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; `mend` says what to do where it is wrong."""
+    """One thing looked at; `mend` says what to do where it is wrong. `is_odd`: well, and yet to be told at each start."""
 
     topic: str
     ok: bool
     text: str
     mend: str = ""
+    is_odd: bool = False
 
 
 def require_settings(config: Config) -> None:
@@ -100,12 +101,14 @@ def _require_key(config: Config) -> None:
     raise SetupError(f"MESSENGER_JWT_PUBLIC_KEY_FILE holds no public key in PEM for {', '.join(config.algorithms)}")
 
 
-async def require_database(config: Config) -> None:
-    """A migrated database, reached by a role that bypasses nothing. Raises SetupError, one line."""
+async def require_database(config: Config) -> Sequence[str]:
+    """A migrated database, reached by a role that bypasses nothing. Returns warnings; raises SetupError, one line."""
     async with _connected(config.database_url) as connection:
-        for finding in [*await _role(connection), await _schema(connection)]:
-            if not finding.ok:
-                raise SetupError(f"{finding.text}: {finding.mend}")
+        findings = [*await _role(connection), await _schema(connection)]
+    for finding in findings:
+        if not finding.ok:
+            raise SetupError(f"{finding.text}: {finding.mend}")
+    return [f"{finding.topic}: {finding.text}" for finding in findings if finding.is_odd]
 
 
 async def require_owner(database_url: str) -> None:
@@ -256,12 +259,15 @@ async def _role(connection: Any) -> list[Finding]:
 async def _schema(connection: Any) -> Finding:
     mend = "run messenger migrate"
     try:
-        steps = missing(await applied_by_app(connection))
+        ledger = await ledger_of_app(connection)
+        steps = missing(ledger)
     except SetupError as error:
         text, _, told = str(error).partition(": ")
         return Finding("schema", False, text, told or mend)
     if steps:
         return Finding("schema", False, f"{len(steps)} migration steps are missing", mend)
+    if ledger.is_ahead():
+        return Finding("schema", True, how_far_ahead(ledger), is_odd=True)
     return Finding("schema", True, "up to date")
 
 

@@ -558,9 +558,12 @@ create table messenger.schema_migrations (
     name text not null,
     digest text not null,
     applied_at timestamp with time zone not null default now(),
-    constraint schema_migrations_pk PRIMARY KEY (version)
+    needs integer not null default 0,
+    constraint schema_migrations_pk PRIMARY KEY (version),
+    constraint schema_migrations_needs CHECK (((needs < version) OR (needs = 0)))
 );
 comment on table messenger.schema_migrations is 'What of sql/ this database holds. Version 0 stands for functions/ and policies/, which are laid anew when they change.';
+comment on column messenger.schema_migrations.needs is 'The lowest migration that code has to know to run on what this one left behind; 0 where any will do.';
 alter table messenger.schema_migrations enable row level security;
 alter table messenger.schema_migrations force row level security;
 create policy owner_all on messenger.schema_migrations as permissive for all to OWNER
@@ -953,6 +956,10 @@ grant execute on function messenger.my_unread_count(uuid,bigint) to messenger_ap
 
 create function messenger.name_attachments()
     returns trigger language plpgsql volatile;
+
+create function messenger.needed_migration()
+    returns integer language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function messenger.needed_migration() to messenger_app;
 
 create function messenger.number_message()
     returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;

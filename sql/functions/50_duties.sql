@@ -9,6 +9,11 @@ create or replace function messenger.applied_migrations() returns table (version
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select m.version, m.digest from messenger.schema_migrations m $$;
 
+-- The lowest migration that code has to know to run here. Older code asks this of newer databases: it stays as it is.
+create or replace function messenger.needed_migration() returns integer
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$ select max(m.needs) from messenger.schema_migrations m $$;
+
 -- Where the next poll has to begin: nothing below this transaction is still running.
 create or replace function messenger.horizon() returns xid8
 language sql volatile

@@ -6,7 +6,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.support.command import in_one_line, messenger, settings_of
+from messenger.store.migrate import numbered
+from tests.support.command import in_one_line, messenger, serving, settings_of
 from tests.support.database import PASSWORD, Database
 from tests.support.node import Cluster
 
@@ -29,6 +30,7 @@ async def test_migrate_tells_what_it_did_and_what_is_missing(empty_database: Dat
         "0005 cheaper_sends",
         "0006 sessions",
         "0007 channels_and_attachments",
+        "0008 needs",
         "0000 functions and policies",
     ]
     check = await messenger("migrate", "--check", **url)
@@ -37,6 +39,39 @@ async def test_migrate_tells_what_it_did_and_what_is_missing(empty_database: Dat
     assert (first.code, first.out.splitlines(), first.err) == (0, [f"applied: {step}" for step in steps], "")
     for told in await asyncio.gather(messenger("migrate", **url), messenger("migrate", "--check", **url)):
         assert (told.code, told.out) == (0, "Nothing to do: the database is up to date.\n")
+
+
+async def test_a_database_that_is_ahead_is_served_with_a_warning_until_it_needs_newer_code(
+    settings: dict[str, str], database: Database, oracle: asyncpg.Connection
+) -> None:
+    newest = len(numbered())
+    ahead = f"at migration {newest + 1:04d}, ahead of this messenger, which knows {newest:04d} and may run on it"
+    laid = (
+        "insert into messenger.schema_migrations (version, name, digest, needs) values ($1, 'from the future', '', $2)"
+    )
+    await oracle.execute(laid, newest + 1, newest)
+    await oracle.execute("update messenger.schema_migrations set digest = 'newer' where version = 0")
+    url = {"migrate_database_url": database.owner_url}
+    for told in await asyncio.gather(messenger("migrate", **url), messenger("migrate", "--check", **url)):
+        assert (told.code, told.out) == (0, "Nothing to do.\n")
+        assert told.err == f"messenger: warning: the database is {ahead}\n"
+    doctor = await messenger("doctor", **settings)
+    assert (doctor.code, f"ok    schema: {ahead}" in doctor.out.splitlines()) == (0, True)
+    async with serving(**settings) as daemon:
+        assert f"messenger: warning: schema: {ahead}" in (await daemon.stop()).lines
+
+    await oracle.execute(laid, newest + 2, newest + 1)
+    needs = (
+        f"the database is at migration {newest + 2:04d} and needs a messenger that knows {newest + 1:04d}, "
+        f"this one knows {newest:04d}: run the newer messenger"
+    )
+    for told in await asyncio.gather(
+        messenger("migrate", **url), messenger("migrate", "--check", **url), messenger("serve", **settings)
+    ):
+        assert in_one_line(told) == f"messenger: {needs}"
+    doctor = await messenger("doctor", **settings)
+    assert doctor.code == 1
+    assert f"WRONG schema: {needs.removesuffix(': run the newer messenger')}" in doctor.out.splitlines()
 
 
 async def test_migrate_needs_the_owner(database: Database) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 
 import asyncpg
@@ -11,8 +12,19 @@ import pytest
 
 from messenger.errors import SetupError
 from messenger.store import migrate as migrations
-from messenger.store.migrate import ADVISORY_LOCK, REPEATABLE, Step, migrate, numbered, repeatable
+from messenger.store.migrate import (
+    ADVISORY_LOCK,
+    LOCK_ORDER,
+    REPEATABLE,
+    Step,
+    ledger_of_app,
+    migrate,
+    missing,
+    numbered,
+    repeatable,
+)
 from tests.support.database import PASSWORD, Database, Servers
+from tests.support.node import FREE, Cluster
 from tests.support.schema import dump
 
 EVERYTHING = [step.name for step in (*numbered(), repeatable())]
@@ -129,20 +141,227 @@ async def test_a_migration_that_fails_leaves_nothing(empty_database: Database, m
         assert await connection.fetchval("select to_regnamespace('messenger')") is None
 
 
-async def test_a_database_ahead_of_the_code_is_refused(migrated: Database) -> None:
+async def from_the_future(database: Database, *, needs: int) -> int:
+    """Lay what newer code would: a migration that says what it needs, and functions that we do not know. Gives its number."""
     newest = len(numbered())
-    async with connected(migrated.admin_url) as connection:
+    async with connected(database.admin_url) as connection:
         await connection.execute(
-            "insert into messenger.schema_migrations (version, name, digest) values ($1, 'from the future', '')",
+            "insert into messenger.schema_migrations (version, name, digest, needs) values ($1, 'from the future', '', $2)",
             newest + 1,
+            needs,
         )
+        await connection.execute("update messenger.schema_migrations set digest = 'newer' where version = 0")
+    return newest
+
+
+@pytest.mark.parametrize("check", [False, True])
+async def test_a_database_that_is_ahead_is_left_as_it_is_and_told_of(migrated: Database, check: bool) -> None:
+    newest = await from_the_future(migrated, needs=len(numbered()))
+    told: list[str] = []
+    async with connected(migrated.admin_url) as connection:
+        before = await connection.fetch("select *, xmin from messenger.schema_migrations order by version")
+        assert await migrate(migrated.owner_url, check=check, report=told.append) == []
+        assert await connection.fetch("select *, xmin from messenger.schema_migrations order by version") == before
+    assert told == [
+        f"the database is at migration {newest + 1:04d}, ahead of this messenger, which knows {newest:04d} and may run on it"
+    ]
+
+
+async def test_a_database_that_needs_newer_code_is_refused(migrated: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its owner, who would migrate, as by whoever would serve."""
+    newest = await from_the_future(migrated, needs=len(numbered()))
+    known = numbered()[:-1]
+    monkeypatch.setattr(migrations, "numbered", lambda: known)
+    refused = (
+        f"the database is at migration {newest + 1:04d} and needs a messenger that knows {newest:04d}, "
+        f"this one knows {newest - 1:04d}: run the newer messenger"
+    )
     for check in (False, True):
-        with pytest.raises(SetupError) as refused:
+        with pytest.raises(SetupError) as failed:
             await migrate(migrated.owner_url, check=check)
-        assert str(refused.value) == (
-            f"the database is at migration {newest + 1:04d}, ahead of this messenger, which knows {newest:04d}: "
-            "run the newer messenger"
-        )
+        assert str(failed.value) == refused
+    async with connected(migrated.admin_url) as connection:
+        await connection.execute(f"grant messenger_app to {migrated.servers.login}")
+    async with connected(migrated.app_url) as connection:
+        with pytest.raises(SetupError) as failed:
+            missing(await ledger_of_app(connection))
+    assert str(failed.value) == refused
+
+
+async def test_a_migration_that_is_ahead_hides_none_that_was_altered(migrated: Database) -> None:
+    await from_the_future(migrated, needs=0)
+    async with connected(migrated.admin_url) as connection:
+        await connection.execute("update messenger.schema_migrations set digest = 'another' where version = 1")
+    with pytest.raises(SetupError, match=r"^migration 0001 in the database is not the one of this messenger$"):
+        await migrate(migrated.owner_url)
+
+
+async def test_what_a_migration_needs_is_kept(migrated: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = numbered()
+    new = Step(len(known) + 1, "narrower", f"-- Away with it.\n-- needs: {len(known):04d}\nselect 1;")
+    monkeypatch.setattr(migrations, "numbered", lambda: [*known, new])
+    await migrate(migrated.owner_url)
+    async with connected(migrated.admin_url) as connection:
+        needs = await connection.fetch("select needs from messenger.schema_migrations order by version")
+        assert [row[0] for row in needs] == [0] * (1 + len(known)) + [len(known)]
+        assert await connection.fetchval("select messenger.needed_migration()") == len(known)
+
+
+def to_be_laid(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have functions and policies that differ from what was laid; their name."""
+    laid = repeatable()
+    changed = Step(REPEATABLE, laid.name, f"{laid.sql}\n-- {secrets.token_hex(4)}")
+    monkeypatch.setattr(migrations, "repeatable", lambda: changed)
+    return laid.name
+
+
+async def until_it_waits(oracle: asyncpg.Connection, mode: str) -> None:
+    """Until somebody waits for a table in that mode."""
+    async with asyncio.timeout(10):
+        while not await oracle.fetchval(
+            "select count(*) from pg_locks where relation is not null and mode = $1 and not granted", mode
+        ):
+            await asyncio.sleep(0.005)
+
+
+async def test_who_waits_for_a_lock_lets_others_by_and_begins_again(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, told = numbered(), list[str]()
+    # What it does once it has the tables may take longer than it waits for them.
+    new = Step(
+        len(known) + 1, "wider", "alter table messenger.users add column shoe_size integer; select pg_sleep(0.2)"
+    )
+    monkeypatch.setattr(migrations, "numbered", lambda: [*known, new])
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(migrations, "PAUSE_S", 0.01)
+    monkeypatch.setattr(migrations, "GIVE_UP_S", 0.5)
+    async with connected(migrated.admin_url) as reader:
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch("select * from messenger.users")
+        with pytest.raises(SetupError, match=r"^what is to be altered was in use at every try for 0.5 s: end the"):
+            await migrate(migrated.owner_url, report=told.append)
+        assert told == ["what is to be altered is in use: trying again for 0.5 s"]
+        assert names(await migrate(migrated.owner_url, check=True)) == ["wider", repeatable().name]
+
+        monkeypatch.setattr(migrations, "GIVE_UP_S", 30)
+        ends: list[asyncio.Task[None]] = []
+        assert names(
+            await migrate(
+                migrated.owner_url, report=lambda line: ends.append(asyncio.create_task(transaction.rollback()))
+            )
+        ) == ["wider", repeatable().name]
+        assert len(ends) == 1
+
+
+async def test_for_all_tables_together_it_waits_no_longer_than_for_one(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other their users could hold it up, and it everybody."""
+    name = to_be_laid(monkeypatch)
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_MS", 400)
+    told: list[str] = []
+    async with connected(migrated.admin_url) as oracle, AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(connected(migrated.admin_url)) for _ in range(3)]
+        for reader, table in zip(readers, ("conversation_participants", "messages", "users"), strict=True):
+            await reader.execute(f"begin; lock table messenger.{table} in access share mode")
+        migration = asyncio.create_task(migrate(migrated.owner_url, report=told.append))
+        for reader in readers[:-1]:  # each within the time for one, and both beyond it
+            await until_it_waits(oracle, "AccessExclusiveLock")
+            await asyncio.sleep(0.25)
+            await reader.execute("rollback")
+        await until_it_waits(oracle, "AccessExclusiveLock")
+        assert len(told) == 1
+        await readers[-1].execute("rollback")
+        assert names(await migration) == [name]
+
+
+async def test_who_takes_the_tables_as_the_daemon_does_is_not_in_its_way(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing yet that he needs while it waits for what he has."""
+    name, told = to_be_laid(monkeypatch), list[str]()
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_MS", 5000)
+    async with connected(migrated.admin_url) as oracle, connected(migrated.admin_url) as writer:
+        await writer.execute("set lock_timeout = 300; begin; select from messenger.conversation_participants")
+        migration = asyncio.create_task(migrate(migrated.owner_url, report=told.append))
+        await until_it_waits(oracle, "AccessExclusiveLock")
+        for table in ("conversation_heads", "messages", "conversations", "users"):
+            await writer.execute(f"lock table messenger.{table} in row exclusive mode")
+        await writer.execute("commit")
+        assert names(await migration) == [name]
+    assert told == []
+
+
+async def test_one_deadlock_with_somebody_is_a_try_like_others(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, told = to_be_laid(monkeypatch), list[str]()
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_MS", 10_000)  # so that PostgreSQL comes first
+    async with connected(migrated.admin_url) as oracle, connected(migrated.admin_url) as writer:
+        await writer.execute("set deadlock_timeout = '30s'; begin; lock table messenger.users in row exclusive mode")
+        migration = asyncio.create_task(migrate(migrated.owner_url, report=told.append))
+        await until_it_waits(oracle, "AccessExclusiveLock")
+        await writer.execute("lock table messenger.conversation_participants in row exclusive mode; commit")
+        assert names(await migration) == [name]
+    assert len(told) == 1
+
+
+async def test_people_go_on_while_it_waits_for_a_vacuum(migrated: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which PostgreSQL ends for others by itself, but after a second only; nobody could wait behind us for as long."""
+    name, told = to_be_laid(monkeypatch), list[str]()
+    async with connected(migrated.admin_url) as vacuum, connected(migrated.admin_url) as writer:
+        await vacuum.execute("begin; lock table messenger.messages in share update exclusive mode")
+        migration = asyncio.create_task(migrate(migrated.owner_url, report=told.append))
+        await until_it_waits(writer, "ShareUpdateExclusiveLock")
+        await writer.execute("set lock_timeout = 50; lock table messenger.messages in row exclusive mode")
+        await vacuum.execute("commit")
+        assert names(await migration) == [name]
+    assert told == []
+
+
+async def test_every_table_has_its_place_in_the_order_of_locks(migrated: Database) -> None:
+    async with connected(migrated.admin_url) as connection:
+        rows = await connection.fetch("select tablename::text from pg_tables where schemaname = 'messenger'")
+    assert sorted(LOCK_ORDER) == sorted(row[0] for row in rows)
+
+
+async def test_nobody_fails_while_it_migrates_beneath_them_or_waits_for_somebody(
+    cluster: Cluster, migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(migrated.admin_url) as reader:
+        await reader.execute(f"grant messenger_app to {migrated.servers.login}")
+        node = await cluster.node(**FREE, database_url=migrated.app_url)
+        rooms = {ann: await node.client(ann).group(ann + 1) for ann in range(1, 20, 2)}
+        is_over, answers = asyncio.Event(), Counter[int]()
+
+        async def write(ann: int) -> None:
+            while not is_over.is_set():
+                answers[
+                    (await node.client(ann).post(f"/conversations/{rooms[ann]}/messages", {"content": "x"}))[0]
+                ] += 1
+
+        async def let_in_and_out(ann: int) -> None:
+            people = f"/conversations/{rooms[ann]}/participants"
+            while not is_over.is_set():
+                answers[(await node.client(ann).post(people, {"user_ids": [500 + ann]}))[0]] += 1
+                answers[(await node.client(ann).delete(f"{people}/{500 + ann}"))[0]] += 1
+
+        async with asyncio.TaskGroup() as tasks:
+            for ann in rooms:
+                tasks.create_task(write(ann))
+                tasks.create_task(let_in_and_out(ann))
+            for _ in range(5):
+                name = to_be_laid(monkeypatch)
+                assert names(await migrate(migrated.owner_url)) == [name]
+            to_be_laid(monkeypatch)
+            monkeypatch.setattr(migrations, "GIVE_UP_S", 3)
+            await reader.execute("begin; select from messenger.messages")
+            with pytest.raises(SetupError, match=r"^what is to be altered was in use"):
+                await migrate(migrated.owner_url)
+            is_over.set()
+    assert set(answers) == {201, 204}, answers
 
 
 async def test_a_migration_of_another_digest_is_refused(migrated: Database) -> None:

@@ -74,6 +74,7 @@ EXECUTABLE = """
     my_message_by_client_id(uuid,text)
     my_posting_conversation_ids()
     my_unread_count(uuid,bigint)
+    needed_migration()
     open_room_window(bigint,uuid,integer)
     open_session(text,text)
     people_called(text[])

@@ -72,6 +72,10 @@ where n.nspname = 'messenger' and c.relkind in ('r', 'p') order by c.relname
 -- What of sql/ this database holds.
 select version, digest from messenger.applied_migrations()
 
+-- name: needs
+-- The lowest migration that code has to know to run on it.
+select messenger.needed_migration()
+
 -- name: clock
 -- The database's time.
 select clock_timestamp()
