@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
@@ -20,11 +20,12 @@ from messenger.delivery.vapid import new_key_pair
 from messenger.domain.ids import parse_user_id
 from messenger.embedded import EmbeddedError, embedded_servers, grant_app_role
 from messenger.errors import SetupError, StorageAway, Unavailable
-from messenger.listening import address_of, listen
+from messenger.listening import address_of, listen, taken_over
 from messenger.service.users import EXTERNAL_ID
 from messenger.store.duties import Duties
 from messenger.store.migrate import migrate as migrate_database
 from messenger.store.session import Store
+from messenger.supervisor import Supervisor, heart_of
 from messenger.transport.auth import signed
 from messenger.workers import serve as serve_many
 
@@ -138,7 +139,8 @@ def main() -> None:
 @ENV_FILE
 @told_in_one_line
 def serve(host: str, port: int, workers: int, embedded: bool, insecure: bool, env_file: Path | None) -> None:
-    """Run the daemon."""
+    """Run the daemon. Under systemd it says when it is ready (Type=notify), and listens on the sockets of a .socket unit
+    instead of --host and --port."""
     config = configure(env_file)
     logs.set_up(config)
     run(
@@ -195,19 +197,39 @@ def run(
 ) -> None:
     """Start what is to be started, check it, and serve until asked to stop. Raises SetupError, EmbeddedError."""
     config = replace(config, insecure=insecure or config.insecure)
+    supervisor = Supervisor.taken_from(os.environ)
+    handed_over = taken_over(supervisor.sockets, workers) if supervisor.sockets else []
+    hosts = [sock.getsockname()[0] for sock in supervisor.sockets] or [host]
     if config.auth == "off":
-        if not is_loopback(host) and not config.insecure:
-            raise SetupError(
-                f"authentication is off and {host} is not loopback: anybody could be anybody; --insecure allows it"
-            )
-        click.echo("messenger: warning: authentication is off: whoever reaches this daemon can be anybody", err=True)
+        for name in hosts:
+            if not is_loopback(name) and not config.insecure:
+                raise SetupError(
+                    f"authentication is off and {name} is not loopback: anybody could be anybody; --insecure allows it"
+                )
+        warn("authentication is off: whoever reaches this daemon can be anybody")
     if "*" in config.allowed_origins:
-        click.echo("messenger: warning: MESSENGER_ALLOWED_ORIGINS is *: every page may connect", err=True)
+        warn("MESSENGER_ALLOWED_ORIGINS is *: every page may connect")
+
+    def serve_until_stopped() -> None:
+        preflight.require_room(config)
+        every = handed_over or listen(host, port, workers)
+        address = address_of(hosts[0], every[0])
+
+        def ready() -> None:
+            on_ready(address)
+            supervisor.ready(f"Serving on {address}")
+
+        if workers > 1:
+            serve_many(config, every, ready, supervisor)
+        else:
+            farewell = partial(supervisor.stopping, config.drain_s)
+            server.serve(config, every[0], ready, on_stop=farewell, heart=heart_of(supervisor))
+
     with stopping_on_signals():
         if not embedded:
             preflight.require_settings(config)
             warn(*asyncio.run(preflight.require_database(config)))
-            serve_until_stopped(config, host, port, workers, on_ready)
+            serve_until_stopped()
             return
         with embedded_servers(config.data_dir, say) as servers:
             config = replace(config, database_url=servers.database_url, redis_url=servers.redis_url)
@@ -221,18 +243,7 @@ def run(
                 from messenger.demo_data import seed
 
                 asyncio.run(seed(config.database_url))
-            serve_until_stopped(config, host, port, workers, on_ready)
-
-
-def serve_until_stopped(config: Config, host: str, port: int, workers: int, on_ready: Callable[[str], None]) -> None:
-    """Raises SetupError."""
-    preflight.require_room(config)
-    every = listen(host, port, workers)
-    address = address_of(host, every[0])
-    if workers == 1:
-        server.serve(config, every[0], lambda: on_ready(address))
-    else:
-        serve_many(config, every, lambda: on_ready(address))
+            serve_until_stopped()
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""The daemon's settings: read once, frozen, every bad value told in one line. Nothing else reads the environment."""
+"""The daemon's settings: read once, frozen, every bad value told in one line. Nothing else reads the environment, but
+`supervisor` what systemd says there."""
 
 import difflib
 import ipaddress

@@ -46,6 +46,22 @@ def listen(host: str, port: int, times: int = 1) -> list[list[socket.socket]]:
         return every
 
 
+def taken_over(sockets: Sequence[socket.socket], times: int = 1) -> list[list[socket.socket]]:
+    """Sockets that somebody else has opened, `times` over, each set for one process. They are the same sockets each time, so that
+    whoever is free first takes who comes. Raises SetupError for what is no TCP socket that listens."""
+    for sock in sockets:
+        if (
+            sock.family not in (socket.AF_INET, socket.AF_INET6)
+            or sock.type != socket.SOCK_STREAM
+            or (hasattr(socket, "SO_ACCEPTCONN") and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        ):
+            raise SetupError(
+                "LISTEN_FDS: what was handed over is no TCP socket that listens (ListenStream= with a port)"
+            )
+        _end_the_vanished(sock)
+    return [list(sockets), *([sock.dup() for sock in sockets] for _ in range(times - 1))]
+
+
 def address_of(host: str, sockets: Sequence[socket.socket]) -> str:
     """As a person types it."""
     shown = f"[{host}]" if ":" in host else host
@@ -134,8 +150,7 @@ def _bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; inherited by what is accepted
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+            _end_the_vanished(sock)
             sock.bind(
                 (address[0], sockets[0].getsockname()[1] if port == 0 and len(sockets) > 1 else port, *address[2:])
             )
@@ -144,3 +159,8 @@ def _bound(host: str, port: int, *, shared: bool) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
+
+
+def _end_the_vanished(sock: socket.socket) -> None:
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; inherited by what is accepted
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

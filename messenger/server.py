@@ -17,6 +17,7 @@ from messenger.background import end
 from messenger.config import Config
 from messenger.errors import SetupError, Unavailable
 from messenger.listening import Site, make_room
+from messenger.supervisor import Heart
 from messenger.transport.context import ALONE, Place
 from messenger.transport.doorstep import Doorstep
 
@@ -43,18 +44,26 @@ def serve(
     sockets: Sequence[socket.socket],
     on_ready: Callable[[], object],
     *,
+    on_stop: Callable[[], object] = lambda: None,
     place: Place = ALONE,
     lifeline: int | None = None,
+    heart: Heart | None = None,
 ) -> None:
-    """Blocks until SIGTERM or SIGINT, or until the other end of the pipe `lifeline` closes. Raises SetupError where it
-    cannot start."""
+    """Blocks until SIGTERM or SIGINT, or until the other end of the pipe `lifeline` closes; `on_stop` is called before it drains.
+    Raises SetupError where it cannot start."""
     gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, sockets, on_ready, place, lifeline))
+        runner.run(_serve(config, sockets, on_ready, on_stop, place, lifeline, heart))
 
 
 async def _serve(
-    config: Config, sockets: Sequence[socket.socket], on_ready: Callable[[], object], place: Place, lifeline: int | None
+    config: Config,
+    sockets: Sequence[socket.socket],
+    on_ready: Callable[[], object],
+    on_stop: Callable[[], object],
+    place: Place,
+    lifeline: int | None,
+    heart: Heart | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -71,7 +80,9 @@ async def _serve(
     app = make_app(config, place)
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
     doorstep = Doorstep(last)
-    sweeping = asyncio.create_task(doorstep.sweep_forever(), name="doorstep")
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(doorstep.sweep_forever(), name="doorstep")]
+    if heart is not None:
+        tasks.append(asyncio.create_task(heart.beat_forever(), name="heart"))
     try:
         if not await _started(_start(runner, sockets, doorstep), asked):
             return
@@ -79,11 +90,12 @@ async def _serve(
         gc.freeze()  # modules and schemas stay as long as we do
         on_ready()
         await asked.wait()
+        on_stop()
         # Still listening meanwhile: /readyz says 503, and newcomers are sent elsewhere.
         await lifecycle.drain(app)
     finally:
         await runner.cleanup()
-        await end([sweeping])
+        await end(tasks)
 
 
 async def _started(start: Coroutine[Any, Any, None], asked: asyncio.Event) -> bool:

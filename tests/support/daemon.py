@@ -53,7 +53,7 @@ class Daemon(Reachable):
 
     def workers(self) -> list[int]:
         """The processes that serve, where it has several."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return children_of(self.pid)
 
     def holder_of(self, port: int) -> int | None:
         """Which of its processes has the other end of a connection from a local port among its descriptors."""
@@ -77,6 +77,10 @@ class Daemon(Reachable):
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
     """Fields of Config as the variables that say so, and nothing of ours beside them."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MESSENGER_")}
@@ -98,8 +102,10 @@ async def daemon(*args: str, before: str = "", **settings: Any) -> AsyncIterator
         )
         stack.push_async_callback(_end, process)
         assert process.stdout
+        line = b"\n"
         async with asyncio.timeout(PATIENCE_S):
-            line = await process.stdout.readline()
+            while line and not line.startswith(b"Serving on "):  # embedded servers tell of their start before that
+                line = await process.stdout.readline()
         assert line.startswith(b"Serving on "), log.read_text()
         # Idle connections of ours are soon closed: what the daemon then holds is its own.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)
