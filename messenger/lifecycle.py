@@ -7,6 +7,7 @@ What is begun here is ended here.
 import asyncio
 import math
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ from messenger.store.users import UserStore
 from messenger.transport import close
 from messenger.transport.auth import Authenticator
 from messenger.transport.context import ALONE, CONFIG, CONTEXT, PLACE, Context, Place
-from messenger.transport.exposition import Meter
+from messenger.transport.exposition import GROWING, Meter
 from messenger.transport.keys import opened as opened_keys
 from messenger.transport.limits import Buckets
 from messenger.transport.pulse import pulse_forever
@@ -73,7 +74,7 @@ ANSWER_S = 5.0
 async def resources(app: web.Application) -> AsyncIterator[None]:
     """The application's one cleanup context. Raises Unavailable where the database is away at the start, SetupError where uploads
     cannot be kept."""
-    config, place = app[CONFIG], app[PLACE]
+    config, place, began_at = app[CONFIG], app[PLACE], time.time()
     outbox_filled = asyncio.Event()
     folder = Folder(config.attachments_dir)
     await asyncio.to_thread(folder.prepare)
@@ -107,7 +108,11 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
             loop_delay = Histogram()
             guest_key = await sessions.guest_key()
             siblings = Siblings(
-                node, lambda: Meter(context, store, lanes, loop_delay).read(), place.folder, place.number
+                node,
+                lambda: Meter(context, store, lanes, loop_delay, began_at).read(),
+                GROWING,
+                place.folder,
+                place.number,
             )
             app[CONTEXT] = context = Context(
                 config=config,

@@ -31,6 +31,8 @@ from messenger.store.users import UserStore
 log = structlog.get_logger(__name__)
 
 PAGE = 200
+# A poll that has no answer after so long has none for now, whatever becomes of it.
+ANSWER_S = 5.0
 # A change that arrived ahead of its turn mostly has the one before right behind it: two commits told in another order.
 PATIENCE_S = 0.02
 
@@ -66,6 +68,14 @@ class Repair:
         self._owed: set[tuple[ConversationId, UserId]] = set()
         self.filled = 0
         self.poll_times = Histogram()
+        # When the poll under way began, and whether the database answered the one before it.
+        self._asked_at: float | None = None
+        self._was_answered = True
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the database answers: the latest poll, or the one before it while that one is fresh."""
+        return self._was_answered and (self._asked_at is None or monotonic() - self._asked_at < ANSWER_S)
 
     async def begin(self) -> None:
         """Remember where the first poll begins; before any device is let in. Raises Unavailable."""
@@ -81,13 +91,19 @@ class Repair:
                 pass
             self._due.clear()
             try:
-                began = monotonic()
+                self._asked_at = began = monotonic()
                 await self.poll()
                 self.poll_times.observe(monotonic() - began)
+                self._was_answered = True
             except Unavailable:
                 log.warning("poll put off")
+                self._was_answered = False
             except Exception:  # a node without its poll would lose what the bus loses
                 log.exception("poll failed")
+                # What is away is Unavailable. That no poll comes to its end has an alert of its own, which wants the database up.
+                self._was_answered = True
+            finally:
+                self._asked_at = None
 
     def hurry(self) -> None:
         """The bus has a new connection: something may have been lost."""

@@ -6,7 +6,9 @@ A label's values come from a list of ours (frame types, error codes, close reaso
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from itertools import accumulate
+from platform import python_version
 from typing import Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -17,20 +19,22 @@ from messenger.fanout.node import Census
 from messenger.metrics import BUCKETS_S, Histogram, Labels, Numbers, Readings
 from messenger.store.lanes import Lanes
 from messenger.store.session import Store
+from messenger.transport import process
 from messenger.transport.context import Context
-from messenger.transport.siblings import ACTIVE_CONVERSATIONS, ONLINE_USERS
+from messenger.transport.siblings import ACTIVE_CONVERSATIONS, BEGAN_AT, ONLINE_USERS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 @dataclass(frozen=True)
 class Meter:
-    """Everything of one process that counts, for one reading."""
+    """Everything of one process that counts, for one reading. `began_at`: when that process did, in seconds since 1970."""
 
     context: Context
     store: Store
     lanes: Lanes
     loop_delay: Histogram
+    began_at: float
 
     @cached_property
     def census(self) -> Census:
@@ -43,7 +47,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One metric. Over the workers of a daemon it is summed; the two that are counted once each see `Siblings`."""
+    """One metric. Over the workers of a daemon it is summed; the three that are no sum see `Siblings`."""
 
     name: str
     kind: Literal["gauge", "counter", "histogram"]
@@ -54,6 +58,14 @@ class Measured:
 
 def _one(value: float) -> dict[Labels, Numbers]:
     return {(): [value]}
+
+
+def _of_system(read: Callable[[], float]) -> dict[Labels, Numbers]:
+    """What the operating system does not tell is left out, and the rest is told."""
+    try:
+        return _one(read())
+    except process.UNTOLD:
+        return {}
 
 
 def _by(values: Mapping[str, float]) -> dict[Labels, Numbers]:
@@ -74,14 +86,31 @@ def _dropped(meter: Meter) -> dict[Labels, Numbers]:
     return _by({"refused": node.relay.refused, "failed": node.bus.failed, "unpublished": node.bus.unpublished})
 
 
+# Read once: the files of a package lie on a disk.
+VERSIONS = (version("messenger"), python_version())
+
 METRICS = (
     Measured(
         "messenger_workers",
         "gauge",
         (),
         lambda meter: _one(1),
-        "Processes of this daemon that answered this scrape; all other figures are over these. A worker that was replaced "
-        "begins at nothing.",
+        "Processes of this daemon that answered this scrape; all other figures are over these. What another one counted until "
+        "it fell, or ceased to answer, stays in the counters as it was last told.",
+    ),
+    Measured(
+        "messenger_build_info",
+        "gauge",
+        ("version", "python"),
+        lambda meter: {VERSIONS: [1]},
+        "Processes of this daemon by the version that they run, of messenger and of Python.",
+    ),
+    Measured(
+        "messenger_draining",
+        "gauge",
+        (),
+        lambda meter: _one(meter.context.is_draining),
+        "Processes of this daemon that were asked to stop, and send their devices away.",
     ),
     Measured(
         "messenger_connections",
@@ -89,6 +118,13 @@ METRICS = (
         (),
         lambda meter: _one(meter.context.open_sockets),
         "Open WebSockets, those too that nobody was let in by yet.",
+    ),
+    Measured(
+        "messenger_connections_limit",
+        "gauge",
+        (),
+        lambda meter: _one(meter.context.config.max_connections),
+        "How many WebSockets there may be: MESSENGER_MAX_CONNECTIONS, or less where descriptors are too few.",
     ),
     Measured(
         "messenger_devices",
@@ -203,6 +239,13 @@ METRICS = (
         "Leases of devices that could not be renewed in Redis in time.",
     ),
     Measured(
+        "messenger_database_up",
+        "gauge",
+        (),
+        lambda meter: _one(meter.context.node.repair.is_answered),
+        "Processes of this daemon whose latest poll PostgreSQL answered; messenger_workers when all is well.",
+    ),
+    Measured(
         "messenger_database_connections",
         "gauge",
         ("state",),
@@ -267,7 +310,45 @@ METRICS = (
         lambda meter: {(): meter.loop_delay.numbers},
         "How much later than asked for the event loop woke a task, tried ten times a second.",
     ),
+    Measured(
+        "process_resident_memory_bytes",
+        "gauge",
+        (),
+        lambda meter: _of_system(process.resident_bytes),
+        "Memory that the processes of this daemon hold; what workers share counts in each.",
+    ),
+    Measured(
+        "process_cpu_seconds_total",
+        "counter",
+        (),
+        lambda meter: _of_system(process.cpu_seconds),
+        "CPU time that the processes of this daemon used, in the system too.",
+    ),
+    Measured(
+        "process_open_fds",
+        "gauge",
+        (),
+        lambda meter: _of_system(process.open_descriptors),
+        "Files and sockets that the processes of this daemon hold open.",
+    ),
+    Measured(
+        "process_max_fds",
+        "gauge",
+        (),
+        lambda meter: _of_system(process.most_descriptors),
+        "How many files and sockets they may hold open.",
+    ),
+    Measured(
+        BEGAN_AT,
+        "gauge",
+        (),
+        lambda meter: _one(meter.began_at),
+        "When the latest of the processes of this daemon began, in seconds since 1970: it moves when a worker is replaced.",
+    ),
 )
+
+# What never falls, as long as the daemon runs.
+GROWING = frozenset(metric.name for metric in METRICS if metric.kind != "gauge")
 
 
 class _Collector(Collector):

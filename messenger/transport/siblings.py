@@ -1,11 +1,13 @@
 """The workers of one daemon, who answer for each other: what is counted here is counted over all of them.
 
-Each listens on a Unix socket in a folder that only its user may enter. Nothing else is asked there, and nobody else can.
+Each listens on a Unix socket in a folder that only its user may enter. Nothing else is asked there, and nobody else can. What
+grows lies there too, as each one told it last: whoever takes the place of one that fell goes on from there, and meanwhile, or
+while one hangs, the others count that. So no sum falls while the daemon runs, which Prometheus would take for a restart of all.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ import orjson
 from aiohttp import web
 
 from messenger.fanout.node import Node
-from messenger.metrics import Readings, added
+from messenger.metrics import Labels, Numbers, Readings, added
 from messenger.protocol import frames
 
 # Measured by each worker, and no sum over them.
 ONLINE_USERS = "messenger_online_users"
 ACTIVE_CONVERSATIONS = "messenger_active_conversations"
-# A worker that does not answer so long is left out: it is about to be replaced.
+BEGAN_AT = "process_start_time_seconds"
+# A worker that does not answer so long is left out, but for what it told last: it is about to be replaced.
 ASK_S = 2.0
 
 
@@ -37,11 +40,16 @@ class _Told:
 
 class Siblings:
     """`folder`: where the workers' sockets lie, one named after each; None for a daemon of one process. `read`: what this one
-    measures."""
+    measures. `growing`: the names of what only grows."""
 
-    def __init__(self, node: Node, read: Callable[[], Readings], folder: Path | None, number: int) -> None:
+    def __init__(
+        self, node: Node, read: Callable[[], Readings], growing: frozenset[str], folder: Path | None, number: int
+    ) -> None:
         self._node = node
         self._read = read
+        self._growing = growing
+        # What was counted in this one's place by those before it.
+        self._before: Readings = {}
         self._folder = folder
         self._own = f"{number}.sock"
 
@@ -50,7 +58,7 @@ class Siblings:
         return self._node.figures() if self._folder is None else _figures(await self._everybody())
 
     async def readings(self) -> Readings:
-        """What all workers measure: sums, but each user and each conversation once."""
+        """What all workers measure: sums, but each user and each conversation once, and the latest beginning."""
         if self._folder is None:
             return self._read()
         every = await self._everybody()
@@ -58,6 +66,7 @@ class Siblings:
         total = added(told.readings for told in every)
         total[ONLINE_USERS] = {(): [figures["online_users"]]}
         total[ACTIVE_CONVERSATIONS] = {(): [figures["active_conversations"]]}
+        total[BEGAN_AT] = {(): max(told.readings[BEGAN_AT][()] for told in every if BEGAN_AT in told.readings)}
         return total
 
     @asynccontextmanager
@@ -72,6 +81,7 @@ class Siblings:
         await runner.setup()
         try:
             path = self._folder / self._own
+            self._before = _kept(path)
             path.unlink(missing_ok=True)  # of the worker before this one
             await web.UnixSite(runner, str(path)).start()
             yield
@@ -79,15 +89,16 @@ class Siblings:
             await runner.cleanup()
 
     async def _everybody(self) -> list[_Told]:
-        """What this worker counts, and each other one that answers."""
+        """What this worker counts, and each other one; of who does not answer, what it told last."""
         others = await asyncio.gather(*map(self._ask, self._others()))
-        return [self._told(), *(told for told in others if told is not None)]
+        return [self._told(), *others]
 
-    def _others(self) -> list[Path]:
+    def _others(self) -> set[Path]:
         assert self._folder is not None
-        return [path for path in self._folder.glob("*.sock") if path.name != self._own]
+        # Of one that ended in order there may be no socket any more.
+        return {path.with_suffix(".sock") for path in self._folder.iterdir()} - {self._folder / self._own}
 
-    async def _ask(self, path: Path) -> _Told | None:
+    async def _ask(self, path: Path) -> _Told:
         try:
             async with (
                 aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
@@ -95,16 +106,25 @@ class Siblings:
             ):
                 return _decode(orjson.loads(await response.read()))
         except (aiohttp.ClientError, OSError, ValueError):
-            return None
+            return _Told(frozenset(), frozenset(), 0, readings=_kept(path))
 
     async def _answer(self, _: web.Request) -> web.Response:
         return web.Response(body=_encode(self._told()), content_type="application/json")
 
     def _told(self) -> _Told:
         own = self._node.census()
-        return _Told(
-            frozenset(own.users), frozenset(map(str, own.conversations)), own.connections, readings=self._read()
-        )
+        readings = added((self._before, self._read()))
+        self._keep(readings)
+        return _Told(frozenset(own.users), frozenset(map(str, own.conversations)), own.connections, readings)
+
+    def _keep(self, readings: Readings) -> None:
+        """Before anybody hears it: what was told once must not be forgotten."""
+        assert self._folder is not None
+        growing = {name: by_labels for name, by_labels in readings.items() if name in self._growing}
+        path = self._folder / self._own
+        with suppress(OSError):  # a full disk makes the next sum fall, and this one is told all the same
+            path.with_suffix(".new").write_bytes(frames.encode(_listed(growing)))
+            path.with_suffix(".new").replace(path.with_suffix(".told"))
 
 
 def _figures(every: Iterable[_Told]) -> Mapping[str, int]:
@@ -128,7 +148,7 @@ def _encode(told: _Told) -> bytes:
             "users": list(told.users),
             "conversations": list(told.conversations),
             "connections": told.connections,
-            "readings": {name: list(by_labels.items()) for name, by_labels in told.readings.items()},
+            "readings": _listed(told.readings),
         }
     )
 
@@ -138,8 +158,22 @@ def _decode(told: Any) -> _Told:
         frozenset(told["users"]),
         frozenset(told["conversations"]),
         told["connections"],
-        {
-            name: {tuple(labels): numbers for labels, numbers in by_labels}
-            for name, by_labels in told["readings"].items()
-        },
+        _unlisted(told["readings"]),
     )
+
+
+def _listed(readings: Readings) -> dict[str, list[tuple[Labels, Numbers]]]:
+    """JSON has no key that is a list."""
+    return {name: list(by_labels.items()) for name, by_labels in readings.items()}
+
+
+def _unlisted(told: Any) -> Readings:
+    return {name: {tuple(labels): numbers for labels, numbers in by_labels} for name, by_labels in told.items()}
+
+
+def _kept(path: Path) -> Readings:
+    """What grows, as whoever listened there told it last."""
+    try:
+        return _unlisted(orjson.loads(path.with_suffix(".told").read_bytes()))
+    except (OSError, ValueError):
+        return {}

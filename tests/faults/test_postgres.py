@@ -15,6 +15,7 @@ import pytest
 
 from messenger.domain.ids import ConversationId, UserId
 from messenger.domain.message import Draft, Sent
+from messenger.fanout import repair
 from messenger.store import lanes, session
 from tests.support.breakable import BreakablePostgres, BreakableRedis, stopped
 from tests.support.database import Database
@@ -385,3 +386,28 @@ async def test_a_daemon_that_is_asked_to_stop_stops_although_everything_hangs(
         assert await within(STOP_S, daemon.ended()) == 0
     assert "Traceback" not in daemon.log.read_text()
     assert "never retrieved" not in daemon.log.read_text()
+
+
+async def database_is_up(node: Reachable, expected: int) -> None:
+    """Wait until /metrics says so."""
+    async with asyncio.timeout(BOUND_S + repair.ANSWER_S):
+        while f"\nmessenger_database_up {expected}.0\n" not in (await node.nobody().ask("GET", "//metrics")).text:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_database_that_hangs_or_is_away_shows_in_the_metrics(
+    fragile: Cluster, postgres: BreakablePostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "USE_S", 3600)
+    monkeypatch.setattr(repair, "ANSWER_S", 0.5)
+    node = await fragile.node()
+    await database_is_up(node, 1)
+    with stopped(postgres.processes()):
+        await database_is_up(node, 0)  # although nobody has given it up
+    await database_is_up(node, 1)
+    await postgres.stop()
+    try:
+        await database_is_up(node, 0)
+    finally:
+        await postgres.start()
+    await database_is_up(node, 1)

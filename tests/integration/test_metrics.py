@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import resource
 import secrets
 import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from importlib.metadata import version
+from platform import python_version
 from typing import Any
 
 import aiohttp
 import asyncpg
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import asyncio as aioredis
@@ -38,7 +42,10 @@ NOWHERE = "unix:///nowhere/redis.sock"
 
 PROMISED = {
     "messenger_workers": "gauge",
+    "messenger_build_info": "gauge",
+    "messenger_draining": "gauge",
     "messenger_connections": "gauge",
+    "messenger_connections_limit": "gauge",
     "messenger_devices": "gauge",
     "messenger_online_users": "gauge",
     "messenger_active_conversations": "gauge",
@@ -54,6 +61,7 @@ PROMISED = {
     "messenger_feed_gaps_filled_total": "counter",
     "messenger_poll_seconds": "histogram",
     "messenger_presence_renewals_failed_total": "counter",
+    "messenger_database_up": "gauge",
     "messenger_database_connections": "gauge",
     "messenger_database_connections_limit": "gauge",
     "messenger_database_waiting": "gauge",
@@ -63,6 +71,11 @@ PROMISED = {
     "messenger_uploads_total": "counter",
     "messenger_uploaded_bytes_total": "counter",
     "messenger_loop_delay_seconds": "histogram",
+    "process_resident_memory_bytes": "gauge",
+    "process_cpu_seconds_total": "counter",
+    "process_open_fds": "gauge",
+    "process_max_fds": "gauge",
+    "process_start_time_seconds": "gauge",
 }
 stage = stage_with(max_frame_bytes=4096)
 node = node_of_stage()
@@ -88,6 +101,10 @@ class Told:
         """A sample by its labels; what never happened is none."""
         return self.samples.get(("messenger_" + name, frozenset(labels.items())), 0)
 
+    def plain(self, name: str) -> float:
+        """A sample without labels, by its whole name."""
+        return self.samples[name, frozenset()]
+
     def grown(self, before: "Told", name: str) -> Mapping[frozenset[tuple[str, str]], float]:
         """What of a counter grew, and by how much."""
         now = {labels: value for (of, labels), value in self.samples.items() if of == "messenger_" + name}
@@ -111,6 +128,10 @@ async def until(daemon: Reachable, true: Callable[[Told], Any]) -> Told:
         while not true(told := await metrics(daemon)):
             await asyncio.sleep(0.02)
     return told
+
+
+def pings(told: Told) -> float:
+    return told.of("frames_total", type="ping", result="ok")
 
 
 async def test_every_metric_that_is_promised_is_there_with_its_meaning(stage: Stage, node: Node) -> None:
@@ -383,6 +404,38 @@ async def test_the_use_of_the_database_is_told(cluster: Cluster) -> None:
     assert told["database_waiting"] == 0
 
 
+async def test_the_daemon_tells_what_it_is_and_how_far_it_may_go(cluster: Cluster) -> None:
+    node = await cluster.node(max_connections=123)
+    told = await metrics(node)
+    assert told.samples["messenger_build_info", labels(version=version("messenger"), python=python_version())] == 1
+    assert told["connections_limit"] == 123
+    assert told["database_up"] == 1
+
+
+async def test_what_the_system_knows_of_the_process_is_told(cluster: Cluster) -> None:
+    daemon, before = await cluster.daemon(), time.time()
+    first = await metrics(daemon)
+    assert daemon.resident_bytes() / 2 < first.plain("process_resident_memory_bytes") < daemon.resident_bytes() * 2
+    assert before - 60 < first.plain("process_start_time_seconds") < before
+    assert first.plain("process_max_fds") == resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[0]
+    for _ in range(5):
+        await daemon.phone(ANN)
+    told = await until(
+        daemon, lambda told: told.plain("process_cpu_seconds_total") > first.plain("process_cpu_seconds_total")
+    )
+    assert told.plain("process_start_time_seconds") == first.plain("process_start_time_seconds")
+    # The connection on which it is asked comes and goes.
+    assert abs(told.plain("process_open_fds") - daemon.descriptors()) <= 2
+    assert told.plain("process_open_fds") >= first.plain("process_open_fds") + 3
+
+
+async def test_a_daemon_that_was_asked_to_stop_tells_so(cluster: Cluster) -> None:
+    node = await cluster.node()
+    assert (await metrics(node))["draining"] == 0
+    await lifecycle.drain(node.server.app)
+    assert (await metrics(node))["draining"] == 1
+
+
 async def test_a_loop_that_is_held_up_shows(stage: Stage, node: Node) -> None:
     def late(told: Told) -> float:
         return told["loop_delay_seconds_count"] - told.of("loop_delay_seconds_bucket", le="0.25")
@@ -463,7 +516,8 @@ async def test_a_slow_consumer_is_counted_once(cluster: Cluster, monkeypatch: py
     tea = await node.client(ANN).group(BEN)
     ann = await node.phone(ANN)
     slow = {"code": "1013", "reason": "slow_consumer"}
-    assert (await metrics(node)).of("closes_total", **slow) == 0
+    # From the beginning, or Prometheus would not see the first ones.
+    assert (await metrics(node)).samples["messenger_closes_total", labels(**slow)] == 0
     async with stalled(node, BEN), asyncio.timeout(20):
         while not (await metrics(node)).of("closes_total", **slow):
             await ann.ask("message.send", conversation_id=tea, content="x" * 60_000)
@@ -551,18 +605,77 @@ async def test_workers_are_counted_together_whichever_is_asked(cluster: Cluster)
         # Each message in the worker that committed it, and in the other one.
         assert [told.of("commit_to_socket_seconds_count", path=path) for path in ("local", "bus")] == [4, 4]
         assert told["database_connections_limit"] == 2 * session.POOL_SIZE
+        assert (told["database_up"], told["draining"]) == (2, 0)
+        assert told.samples["messenger_build_info", labels(version=version("messenger"), python=python_version())] == 2
+        began = max(psutil.Process(pid).create_time() for pid in daemon.workers())
+        assert began <= told.plain("process_start_time_seconds") <= time.time()
         types = {name + "_total" * (family.type == "counter"): family.type for name, family in told.families.items()}
         assert types == PROMISED
 
 
-async def test_a_worker_that_fell_takes_its_counts_along(cluster: Cluster) -> None:
+async def test_what_a_worker_counted_before_it_fell_stays_in_the_sums(cluster: Cluster) -> None:
     daemon = await cluster.daemon("--workers", "2", **FREE)
     one, two = await on_every_worker(daemon, ANN)
     for phone, times in ((one, 1), (two, 2)):
         for _ in range(times):
             await phone.ask("ping")
-    assert (await metrics(daemon)).of("frames_total", type="ping", result="ok") == 3
+    before = await metrics(daemon)
+    assert pings(before) == 3
     os.kill(node_of(one, daemon), signal.SIGKILL)
     await one.closed()
-    told = await until(daemon, lambda told: told["workers"] == 2 and told["devices"] == 1)
-    assert told.of("frames_total", type="ping", result="ok") == 2
+
+    def is_replaced(told: Told) -> bool:
+        assert pings(told) == 3
+        return told["workers"] == 2 and told["devices"] == 1
+
+    told = await until(daemon, is_replaced)
+    assert told.plain("process_start_time_seconds") > before.plain("process_start_time_seconds")
+    # And whoever takes its place goes on from there.
+    (three,) = [phone for phone in await on_every_worker(daemon, BEN) if node_of(phone, daemon) != node_of(two, daemon)]
+    await three.ask("ping")
+    assert pings(await metrics(daemon)) == 4
+
+
+async def test_a_worker_that_hangs_counts_as_it_told_last(cluster: Cluster) -> None:
+    daemon = await cluster.daemon("--workers", "2", **FREE)
+    for phone in await on_every_worker(daemon, ANN):
+        await phone.ask("ping")
+
+    async def ask(session: aiohttp.ClientSession) -> Told:
+        async with session.get(daemon.origin + "/metrics") as response:
+            assert response.status == 200
+            return Told(await response.text())
+
+    def ports() -> set[int]:
+        """Where we hold connections to the daemon."""
+        its = int(daemon.origin.rpartition(":")[2])
+        return {
+            one.laddr.port for one in psutil.Process().net_connections("tcp") if one.raddr and one.raddr.port == its
+        }
+
+    before = ports()
+    async with aiohttp.ClientSession() as session:  # of one connection, so that the same worker is asked again
+        assert pings(await ask(session)) == 2
+        (port,) = ports() - before
+        (other,) = set(daemon.workers()) - {daemon.holder_of(port)}
+        os.kill(other, signal.SIGSTOP)
+        try:
+            told = await ask(session)
+        finally:
+            os.kill(other, signal.SIGCONT)
+    assert (told["workers"], told["devices"], pings(told)) == (1, 1, 2)
+
+
+async def test_what_the_system_hides_costs_no_other_figure(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under ProcSubset=pid, where nothing of /proc is there but processes; and as where not even these are."""
+    node = await cluster.node()
+
+    def hidden() -> None:
+        raise FileNotFoundError("/proc/stat")
+
+    monkeypatch.setattr("psutil._pslinux.boot_time", hidden)
+    whole = await metrics(node)
+    assert {name for name in PROMISED if name.startswith("process_")} <= {name for name, _ in whole.samples}
+    monkeypatch.setattr(psutil, "Process", hidden)
+    told = await metrics(node)
+    assert {name for name, _ in whole.samples} - {name for name, _ in told.samples} == {"process_resident_memory_bytes"}

@@ -65,6 +65,26 @@ async def test_bringing_somebody_in_is_tried_again(cluster: Cluster, monkeypatch
     assert failures == []
 
 
+async def test_a_poll_that_fails_by_our_own_fault_is_not_the_databases(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await cluster.node(catch_up_s=0.1)
+    fault: type[Exception] = Unavailable
+
+    async def fails(*args: Any) -> Any:
+        raise fault
+
+    async def answered(expected: bool) -> None:
+        async with asyncio.timeout(5):
+            while node.context.node.repair.is_answered is not expected:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(node.context.duties, "touched_since", fails)
+    await answered(False)
+    fault = KeyError
+    await answered(True)
+
+
 async def test_a_message_that_nobody_has_seen_is_new_even_if_it_was_edited_last(cluster: Cluster) -> None:
     one, two = await cluster.node(), await cluster.node(catch_up_s=1)
     ann = one.client(ANN)
