@@ -1,7 +1,9 @@
 """Tasks with an owner: whoever starts one ends it, and waits until it has ended."""
 
 import asyncio
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -26,3 +28,19 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in every:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task had failed", task=task.get_name(), exc_info=error)
+
+
+@contextmanager
+def on_signals(stop: Callable[[], object]) -> Iterator[None]:
+    """SIGTERM and SIGINT call this from the running event loop, and raise nothing in whatever runs at the moment: a transport
+    would take that for its own failure. Afterwards they are handled as before."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -341,7 +341,9 @@ def doctor(env_file: Path | None) -> None:
 @click.option(
     "--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1, 600), help="A measurement, about."
 )
-@click.option("--most-connections", default=10_000, show_default=True, type=click.IntRange(10), help="For idle.")
+@click.option(
+    "--most-connections", default=10_000, show_default=True, type=click.IntRange(10), help="For idle, rolling."
+)
 @click.option("--most-messages", default=10_000_000, show_default=True, type=click.IntRange(1000), help="For history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @ENV_FILE
@@ -358,13 +360,21 @@ def bench(
 ) -> None:
     """Load a daemon and print what it costs: fanout, pairs, bulk, latency, idle, connect, storm, history; all of them
     unless some are named. A daemon that runs already needs MESSENGER_JWT_SECRET, to sign tokens for people who do not
-    exist yet, and its rate limits off; what conversations are made there are deleted afterwards."""
+    exist yet, and its rate limits off; what conversations are made there are deleted afterwards.
+
+    rolling replaces the nodes of a cluster one after another, and tells what its people missed: exit 1 where that is
+    anything, or where somebody was away for more than 10 s. It needs nginx. With --url it has to be named, and for
+    --seconds it is you who restart what runs there, behind whatever proxy there is; the default rate limits may stay on.
+    """
     from messenger.bench.command import Options
     from messenger.bench.command import bench as load
 
     options = Options(scenarios, seconds, most_connections, most_messages)
-    with stopping_on_signals():
-        load(configure(env_file), url, pid, options, as_json=as_json)
+    try:
+        with stopping_on_signals():
+            load(configure(env_file), url, pid, options, as_json=as_json)
+    except KeyboardInterrupt:
+        sys.exit(1)  # whoever goes by it must not take this for well
 
 
 @main.command("import-sendbird")

@@ -6,11 +6,12 @@ import platform
 import resource
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,12 +20,19 @@ import orjson
 import psutil
 import uvloop
 
+from messenger.background import on_signals
+from messenger.bench.cluster import NO_NGINX, own_cluster, program
 from messenger.bench.meter import Meter, pin
-from messenger.bench.scenarios import SCENARIOS, Bench, Progress, Row
-from messenger.bench.target import GENERATOR_CORE, Found, Target, own, running
+from messenger.bench.rolling import rolling
+from messenger.bench.scenarios import SCENARIOS as OTHERS
+from messenger.bench.scenarios import Bench, Progress, Row
+from messenger.bench.target import GENERATOR_CORE, Found, Target, own, port_of, running
 from messenger.config import Config
 from messenger.errors import SetupError
 from messenger.transport.auth import signed
+
+ROLLING = "rolling"
+SCENARIOS: Mapping[str, Callable[[Bench], AsyncIterator[Row]]] = {**OTHERS, ROLLING: rolling}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +55,76 @@ def bench(config: Config, url: str | None, pid: int | None, options: Options, *,
         if not as_json:
             click.echo(_line(row))
 
-    with nullcontext(running(config, url, pid)) if url else own(lambda line: click.echo(line, err=True)) as found:
-        _make_room(options.most_connections)
-        pin(psutil.Process(), GENERATOR_CORE)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            rows = runner.run(_run(found, options, tell))
+    rows: list[Row] = []
+    for stage, names in _stages(config, url, pid, options.scenarios):
+        with stage as found:
+            _make_room(options.most_connections)
+            pin(psutil.Process(), GENERATOR_CORE)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                rows += runner.run(_until_stopped(_run(found, names, options, tell)))
     if as_json:
         click.echo(_json(rows))
+    wrong = [f"{row.scenario}: {what}" for row in rows for what in row.wrong]
+    for line in wrong:
+        click.echo(f"messenger: {line}", err=True)
+    if wrong:
+        sys.exit(1)
 
 
-async def _run(found: Found, options: Options, tell: Callable[[Row], None]) -> list[Row]:
+def _stages(
+    config: Config, url: str | None, pid: int | None, named: Sequence[str]
+) -> Iterator[tuple[AbstractContextManager[Found], Sequence[str]]]:
+    """Daemons, and what is tried on each. A running one is restarted by somebody else, who asks for that by name. Raises
+    SetupError."""
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    others = [name for name in named or SCENARIOS if name != ROLLING]
+    if url:
+        yield nullcontext(running(config, url, pid)), named or others
+        return
+    is_rolling = not named or ROLLING in named
+    if is_rolling and program() is None:
+        if named:
+            raise SetupError(NO_NGINX)
+        say(f"left out: {NO_NGINX}")
+        is_rolling = False
+    if others:
+        yield own(say), others
+    if is_rolling:
+        yield own_cluster(config.drain_s, say), [ROLLING]
+
+
+async def _until_stopped(run: Coroutine[Any, Any, list[Row]]) -> list[Row]:
+    """Raises KeyboardInterrupt where it is told to stop, once it has tidied up."""
+    under_way = asyncio.ensure_future(run)
+    with on_signals(lambda: under_way.cancel()):
+        try:
+            return await under_way
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+async def _run(found: Found, names: Sequence[str], options: Options, tell: Callable[[Row], None]) -> list[Row]:
     where = urlsplit(found.address)
     above = psutil.Process() if found.owner_url else found.processes[0] if found.processes else None
     rows = []
     async with aiohttp.ClientSession() as session:
         target = Target(
+            scheme=where.scheme,
             host=where.hostname or "127.0.0.1",
-            port=where.port or 80,
+            port=port_of(found.address),
             meter=Meter(found.processes, above),
             sign=lambda user_id: signed(found.config, user_id, is_service=user_id is None),
             session=session,
             owner_url=found.owner_url,
             # Nobody's yet: somewhere in the upper half of what ids there are.
             next_user=2**52 + secrets.randbelow(2**51),
+            nodes=found.nodes,
         )
         try:
-            for name in options.scenarios or SCENARIOS:
+            for name in names:
                 with _shown(name) as progress:
                     bench = Bench(target, options.seconds, options.most_connections, options.most_messages, progress)
                     async for row in SCENARIOS[name](bench):
@@ -131,7 +183,9 @@ def _line(row: Row) -> str:
 
 
 def _rounded(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return (
+        f"{value:,.0f}" if value >= 100 or isinstance(value, int) else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    )
 
 
 def _make_room(connections: int) -> None:

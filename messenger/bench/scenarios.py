@@ -41,11 +41,12 @@ GONE_S = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement: figures by name, each with its unit as its last word."""
+    """One measurement: figures by name, each with its unit as its last word; `wrong`: what must not be, a line each."""
 
     scenario: str
     case: str
     figures: Mapping[str, float]
+    wrong: Sequence[str] = ()
 
 
 def _ignore(_: bytes, __: int, ___: int) -> None: ...

@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,6 +46,7 @@ class Target:
     """`sign` makes a token for a user, or for the host application where none is named. `owner_url` is known of a database of
     our own: what stands in others is not filled up."""
 
+    scheme: str
     host: str
     port: int
     meter: Meter
@@ -53,6 +54,8 @@ class Target:
     session: aiohttp.ClientSession
     owner_url: str | None
     next_user: int
+    # Where each may be replaced; else somebody else does that, or nobody.
+    nodes: Sequence["Node"] = ()
     # Conversations that were made: whose each is.
     made: dict[str, UserId] = field(default_factory=dict)
     tokens: dict[UserId, str] = field(default_factory=dict)
@@ -63,7 +66,7 @@ class Target:
 
     @property
     def origin(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     def people(self, count: int) -> list[UserId]:
         """Users whom nobody has heard of."""
@@ -104,6 +107,7 @@ class Target:
             lambda: Client(f"{self.host}:{self.port}", self.tokens.get(user_id) or self.sign(user_id), heard),
             self.host,
             self.port,
+            ssl=self.scheme == "https" or None,
         )
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -127,21 +131,72 @@ async def _gathered(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     return await asyncio.gather(*map(one, calls))
 
 
+class Node:
+    """A daemon of our own, which may be replaced by another one on the same port."""
+
+    def __init__(self, environ: Mapping[str, str], port: int = 0) -> None:
+        others = {name: value for name, value in os.environ.items() if not name.startswith("MESSENGER_")}
+        self._environ = {**others, **environ}
+        self._port = port
+        self.start()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Returns once it serves. Raises SetupError."""
+        self.process = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "messenger", "serve", "--port", str(self._port)],
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert self.process.stdout
+            line = self.process.stdout.readline()
+            if not line.startswith("Serving on "):
+                raise SetupError("the daemon did not start")
+            self._port = urlsplit(line.split()[-1]).port or 0
+            pin(psutil.Process(self.process.pid), SERVER_CORE)
+        except BaseException:
+            # Also when a Ctrl-C cuts the wait short: nobody else knows of it yet.
+            self.end()
+            raise
+
+    def end(self) -> int:
+        """As an operator asks for it; by force where that does not help. Its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A daemon: its settings, its address, its processes, and the address of its database for who may fill it."""
+    """A daemon: its settings, its address, its processes, and the address of its database for who may fill it; `nodes` where it
+    may be replaced."""
 
     config: Config
     address: str
     processes: Sequence[psutil.Process]
     owner_url: str | None
+    nodes: Sequence[Node] = ()
+
+
+def port_of(address: str) -> int:
+    """Raises ValueError."""
+    where = urlsplit(address)
+    return where.port or (443 if where.scheme == "https" else 80)
 
 
 def running(config: Config, address: str, pid: int | None) -> Found:
     """A daemon that runs already; its processes are known where `pid` tells, or where it listens on this machine. Raises
     SetupError."""
     try:
-        port = urlsplit(address).port or 80
+        port = port_of(address)
         if pid is None:
             with suppress(psutil.AccessDenied):
                 pid = next(
@@ -158,9 +213,19 @@ def running(config: Config, address: str, pid: int | None) -> Found:
 @contextmanager
 def own(say: Callable[[str], None]) -> Iterator[Found]:
     """A daemon with servers of its own in a folder of its own, all gone afterwards. Raises SetupError, EmbeddedError."""
-    with tempfile.TemporaryDirectory(prefix="messenger-bench-") as folder:
-        Path(folder).chmod(0o711)  # PostgreSQL runs as somebody else where we are root
-        with embedded_servers(Path(folder) / "data", say) as servers:
+    with own_servers(say) as (_, environ, owner_url), ended(Node(environ)) as node:
+        config, _ = Config.from_environ(environ)
+        yield Found(config, node.origin, [psutil.Process(node.process.pid)], owner_url)
+
+
+@contextmanager
+def own_servers(say: Callable[[str], None]) -> Iterator[tuple[Path, dict[str, str], str]]:
+    """A folder, the settings of a daemon on servers of its own in there, and their database's address for who may fill it. Raises
+    EmbeddedError."""
+    with tempfile.TemporaryDirectory(prefix="messenger-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL runs as somebody else where we are root
+        with embedded_servers(folder / "data", say) as servers:
             asyncio.run(migrate(servers.migrate_url))
             asyncio.run(grant_app_role(servers.migrate_url))
             environ = {
@@ -169,26 +234,13 @@ def own(say: Callable[[str], None]) -> Iterator[Found]:
                 "MESSENGER_DATABASE_URL": servers.database_url,
                 "MESSENGER_REDIS_URL": servers.redis_url,
             }
-            config, _ = Config.from_environ(environ)
-            others = {name: value for name, value in os.environ.items() if not name.startswith("MESSENGER_")}
-            process = subprocess.Popen(
-                [sys.executable, "-m", "messenger", "serve", "--port", "0"],
-                env={**others, **environ},
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            try:
-                assert process.stdout
-                line = process.stdout.readline()
-                if not line.startswith("Serving on "):
-                    raise SetupError("the daemon did not start")
-                daemon = psutil.Process(process.pid)
-                pin(daemon, SERVER_CORE)
-                yield Found(config, line.split()[-1], [daemon], servers.admin_url)
-            finally:
-                process.terminate()
-                try:
-                    process.wait(PATIENCE_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            yield folder, environ, servers.admin_url
+
+
+@contextmanager
+def ended(node: Node) -> Iterator[Node]:
+    """End it afterwards."""
+    try:
+        yield node
+    finally:
+        node.end()

@@ -4,9 +4,7 @@ import asyncio
 import ipaddress
 import os
 import re
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +13,7 @@ import click
 import orjson
 
 from messenger import preflight
+from messenger.background import on_signals
 from messenger.chat_service import wording
 from messenger.chat_service.errors import ChatServiceError, Unauthorized
 from messenger.chat_service.platform import PlatformClient
@@ -107,7 +106,7 @@ async def _require_database(database_url: str) -> None:
 async def _until_stopped(config: Config, order: Order, report: Report) -> None:
     """What ends it early is in the report, once something may have come over. Raises SetupError, Unavailable before that."""
     journey = asyncio.ensure_future(_travel(config, order, report))
-    with _on_signals(lambda: journey.cancel()):
+    with on_signals(lambda: journey.cancel()):
         try:
             await journey
         except asyncio.CancelledError:
@@ -169,20 +168,6 @@ async def _require_vendor(vendor: PlatformClient) -> None:
         raise SetupError("the vendor refuses the API token") from None
     except ChatServiceError as error:
         raise SetupError(f"the vendor does not answer as expected ({error.message})") from None
-
-
-@contextmanager
-def _on_signals(stop: Callable[[], object]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
 
 
 def _is_safe(url: str) -> bool:
