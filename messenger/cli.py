@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from messenger import logs, preflight, server
 from messenger.config import Config
 from messenger.delivery.vapid import new_key_pair
 from messenger.domain.ids import parse_user_id
-from messenger.embedded import EmbeddedError, embedded_servers, grant_app_role
+from messenger.embedded import EmbeddedError, clients_environment, embedded_servers, grant_app_role
 from messenger.errors import SetupError, StorageAway, Unavailable
 from messenger.listening import address_of, listen, taken_over
 from messenger.service.users import EXTERNAL_ID
@@ -453,11 +454,21 @@ def epoch(renew: bool, env_file: Path | None) -> None:
     if not config.database_url:
         raise SetupError("MESSENGER_DATABASE_URL is missing")
     asyncio.run(preflight.require_database(config))
-    say(asyncio.run(_epoch(config.database_url)))
+    say(asyncio.run(_epoch(config)))
 
 
-async def _epoch(database_url: str) -> str:
-    async with Store.connected(database_url) as store:
+@main.command("pg-env")
+@ENV_FILE
+@told_in_one_line
+def pg_env(env_file: Path | None) -> None:
+    """Print how psql, pg_dump and pg_restore reach the database of a running serve --embedded, with the owner's password, for a
+    shell: eval "$(messenger pg-env || echo false)"."""
+    for name, value in clients_environment(configure(env_file).data_dir).items():
+        say(f"export {name}={shlex.quote(value)}")
+
+
+async def _epoch(config: Config) -> str:
+    async with Store.connected(config.database_url, is_pooled=config.database_pooled) as store:
         return await Duties(store).epoch()
 
 

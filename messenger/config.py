@@ -16,8 +16,8 @@ import platformdirs
 from messenger.errors import SetupError
 
 PREFIX = "MESSENGER_"
-# Read by the test suite, not by the daemon; known here so that they are not told as unknown.
-FOREIGN = frozenset({"MESSENGER_TEST_DATABASE_URL", "MESSENGER_TEST_REDIS_URL", "MESSENGER_TEST_REQUIRE_BROWSER"})
+# Read by the test suite, not by the daemon: names that begin so are not told as unknown.
+FOREIGN = "MESSENGER_TEST_"
 # HS256 wants a key as long as its hash, and so do the longer ones (RFC 7518 §3.2).
 MIN_SECRET_BYTES = 32
 # What a browser leaves out of an origin.
@@ -244,6 +244,12 @@ class Config:
     migrate_database_url: str = setting(
         "MIGRATE_DATABASE_URL", POSTGRES_URL, "", "PostgreSQL as the owner, for migrate"
     )
+    database_pooled: bool = setting(
+        "DATABASE_POOLED",
+        parse_bool,
+        False,
+        "a PgBouncer with pool_mode transaction stands before it: nothing is prepared",
+    )
     redis_url: str = setting("REDIS_URL", url("redis", "rediss", "unix"), "", "Redis 6.2 or later, or Valkey")
     redis_prefix: str = setting("REDIS_PREFIX", parse_redis_prefix, "", "before every key and channel")
     data_dir: Path = setting("DATA_DIR", Path, default_data_dir, "folder of uploads, and of the embedded servers")
@@ -427,7 +433,7 @@ def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[st
     # Compared without the prefix: with it everything looks alike.
     candidates = [name.removeprefix(PREFIX) for name in known]
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name not in FOREIGN:
+        if name.startswith(PREFIX) and name not in known and not name.startswith(FOREIGN):
             near = difflib.get_close_matches(name.removeprefix(PREFIX), candidates, n=1)
             warnings.append(f"{name} is no setting" + (f"; is {PREFIX}{near[0]} meant?" if near else ""))
     return warnings

@@ -80,7 +80,7 @@ async def resources(app: web.Application) -> AsyncIterator[None]:
     await asyncio.to_thread(folder.prepare)
     async with (
         opened_keys(config) as keys,
-        Store.connected(config.database_url) as store,
+        Store.connected(config.database_url, is_pooled=config.database_pooled) as store,
         Lanes(store, outbox_filled if config.notifies else None) as lanes,
     ):
         messages, conversations, duties = MessageStore(store), ConversationStore(store), Duties(store)

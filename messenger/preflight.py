@@ -204,7 +204,8 @@ async def _webhook(config: Config) -> Finding:
 @asynccontextmanager
 async def _connected(database_url: str) -> AsyncIterator[Any]:
     try:
-        connection = await asyncpg.connect(database_url, timeout=10)
+        # Nothing is asked twice; and prepared statements would not do behind a PgBouncer.
+        connection = await asyncpg.connect(database_url, timeout=10, statement_cache_size=0)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise SetupError(f"PostgreSQL does not let us in ({in_one_line(error)})") from None
     try:

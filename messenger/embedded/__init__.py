@@ -8,21 +8,21 @@ permissions changed.
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from messenger.embedded import postgres, redis
 from messenger.embedded.failure import EmbeddedError
-from messenger.embedded.folders import make_data_folder, socket_folder
+from messenger.embedded.folders import RUN, SOCKETS, make_data_folder, socket_folder
 from messenger.embedded.locks import only_daemon, only_servers
 from messenger.embedded.passwords import passwords_of
 from messenger.embedded.postgres import grant_app_role
 from messenger.embedded.programs import find_programs, within_reach
 from messenger.embedded.user import server_user
 
-__all__ = ["EmbeddedError", "EmbeddedServers", "embedded_servers", "grant_app_role"]
+__all__ = ["EmbeddedError", "EmbeddedServers", "clients_environment", "embedded_servers", "grant_app_role"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,25 @@ def embedded_servers(data_dir: Path, report: Callable[[str], None]) -> Iterator[
         except OSError as error:
             raise EmbeddedError(_in_one_line(error)) from error
         yield servers
+
+
+def clients_environment(data_dir: Path) -> Mapping[str, str]:
+    """How the programs of PostgreSQL reach the server that runs on `data_dir`, as its owner. Raises EmbeddedError."""
+    try:
+        return _clients_environment(data_dir.expanduser().resolve())
+    except OSError as error:
+        raise EmbeddedError(_in_one_line(error)) from error
+
+
+def _clients_environment(data_dir: Path) -> Mapping[str, str]:
+    programs = find_programs()
+    if not postgres.is_made(data_dir, programs.postgres_version()):
+        raise EmbeddedError(f"{data_dir} holds no database: the first serve --embedded makes one")
+    run = data_dir / RUN
+    sockets = run.readlink() if run.is_symlink() else run
+    if not (sockets / SOCKETS[0]).exists():
+        raise EmbeddedError(f"no messenger runs on {data_dir}: its database is reached while serve --embedded runs")
+    return postgres.owners_environment(passwords_of(data_dir, new=False).owner, sockets, programs.postgres_clients)
 
 
 def _start(data_dir: Path, report: Callable[[str], None], cleanup: ExitStack) -> EmbeddedServers:

@@ -16,6 +16,7 @@ from pathlib import Path
 from messenger.embedded.failure import EmbeddedError
 from messenger.embedded.user import User
 
+RUN = "run"
 SOCKETS = (".s.PGSQL.5432", ".s.PGSQL.5432.lock", "redis.sock")
 SHORT_PREFIX = "messenger-"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103
@@ -74,7 +75,7 @@ def socket_folder(data_dir: Path, user: User | None) -> Iterator[Path]:
 
     No server may be alive on this data folder: what an earlier one left is removed.
     """
-    run = data_dir / "run"
+    run = data_dir / RUN
     if run.is_symlink():
         _remove_short(run.readlink())
         run.unlink()

@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,18 @@ def url(login: str, password: str, sockets: Path) -> str:
     return f"postgresql://{login}:{password}@/{DATABASE}?host={quote(str(sockets))}&port={PORT}"
 
 
+def owners_environment(password: str, sockets: Path, clients: Path) -> Mapping[str, str]:
+    """What libpq's programs read: for `psql`, `pg_dump` and `pg_restore` as the owner, with nothing on their command line."""
+    return {
+        "PATH": f"{clients}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PGHOST": str(sockets),
+        "PGPORT": str(PORT),
+        "PGUSER": "messenger_owner",
+        "PGPASSWORD": password,
+        "PGDATABASE": DATABASE,
+    }
+
+
 async def grant_app_role(migrate_url: str) -> None:
     """Give the daemon's login the rights of `messenger_app`: after migrate, any number of times."""
     connection = await asyncpg.connect(migrate_url)
@@ -86,8 +98,8 @@ def is_made(data_dir: Path, version: str) -> bool:
     theirs, ours = file.read_text().strip(), version.partition(".")[0]
     if theirs != ours:
         raise EmbeddedError(
-            f"{folder} was made by PostgreSQL {theirs}, this is PostgreSQL {ours}: carry it over "
-            "with pg_dump and psql, or choose another data folder (MESSENGER_DATA_DIR)"
+            f"{folder} was made by PostgreSQL {theirs}, this is PostgreSQL {ours}: make a backup with the messenger that "
+            "made it, and restore that into a new data folder (deploy/README.md tells how)"
         )
     return True
 

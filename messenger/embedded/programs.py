@@ -49,6 +49,11 @@ class Programs:
         return self.postgres_package / POSTGRES_BIN / "initdb"
 
     @property
+    def postgres_clients(self) -> Path:
+        """The folder of `psql`, `pg_dump` and `pg_restore`."""
+        return self.postgres_package / POSTGRES_BIN
+
+    @property
     def redis_server(self) -> Path:
         """The other server."""
         return self.redis_package / REDIS_SERVER

@@ -149,8 +149,9 @@ class Store:
 
     @classmethod
     @asynccontextmanager
-    async def connected(cls, database_url: str) -> AsyncIterator["Store"]:
-        """A store on its own pool, closed at the end. Raises Unavailable where the database does not answer."""
+    async def connected(cls, database_url: str, *, is_pooled: bool = False) -> AsyncIterator["Store"]:
+        """A store on its own pool, closed at the end. `is_pooled`: each transaction may have another server connection, by a
+        PgBouncer. Raises Unavailable where the database does not answer."""
         with translated():
             pool = await asyncpg.create_pool(
                 database_url,
@@ -164,6 +165,8 @@ class Store:
                 server_settings=SERVER_SETTINGS,
                 init=_prepare,
                 reset=_keep,
+                # A named statement would be prepared on one server connection and looked for on another.
+                **({"statement_cache_size": 0} if is_pooled else {}),
             )
         store = cls(pool)
         try:

@@ -23,6 +23,7 @@ from redis import Redis
 from messenger.embedded import (
     EmbeddedError,
     EmbeddedServers,
+    clients_environment,
     embedded_servers,
     grant_app_role,
     programs,
@@ -608,6 +609,26 @@ def test_neither_wheels_code_is_imported(new_dir: Path) -> None:
     )
     command = [sys.executable, "-c", script, str(new_dir)]
     subprocess.run(command, check=True, env=importing_from())
+
+
+@pytest.mark.parametrize("length", [0, 100], ids=["beside it", "elsewhere, for a long name"])
+def test_the_programs_of_postgres_reach_it_as_the_owner_while_it_runs(new_dir: Path, length: int) -> None:
+    data_dir = new_dir / ("long" * (length // 4)) if length else new_dir
+    with pytest.raises(EmbeddedError, match=r"holds no database: the first serve --embedded makes one$"):
+        clients_environment(data_dir)
+    with serving(data_dir):
+        command = [
+            "psql",
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            "--command=select current_user, current_database()",
+        ]
+        variables = dict(clients_environment(data_dir))
+        told = subprocess.run(command, check=True, env=variables, capture_output=True, text=True)
+        assert told.stdout == "messenger_owner|messenger\n"
+    with pytest.raises(EmbeddedError, match=r"its database is reached while serve --embedded runs$"):
+        clients_environment(data_dir)
 
 
 def test_data_that_cannot_be_used_is_refused_in_one_line(data_dir: Path) -> None:

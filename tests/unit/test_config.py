@@ -27,6 +27,7 @@ READ: list[tuple[str, str, str, Any]] = [
     ("DATABASE_URL", "postgresql://u@[::1]:3/db", "database_url", "postgresql://u@[::1]:3/db"),
     ("DATABASE_URL", "postgresql://u:p%2F%3F%23%40@h/db", "database_url", "postgresql://u:p%2F%3F%23%40@h/db"),
     ("MIGRATE_DATABASE_URL", "postgresql://owner@h/db", "migrate_database_url", "postgresql://owner@h/db"),
+    ("DATABASE_POOLED", "on", "database_pooled", True),
     ("REDIS_URL", "redis://:p@h:6379/1", "redis_url", "redis://:p@h:6379/1"),
     ("REDIS_URL", "rediss://h", "redis_url", "rediss://h"),
     ("REDIS_URL", "unix:///run/redis.sock?db=1", "redis_url", "unix:///run/redis.sock?db=1"),
@@ -168,6 +169,7 @@ BAD = [
     ("NOTIFY_ATTEMPTS", "0", "must be a whole number of at least 1"),
     ("NOTIFY_ATTEMPTS", "21", "must be at most 20"),
     ("STATS_PRIVATE", "maybe", "must be on or off"),
+    ("DATABASE_POOLED", "maybe", "must be on or off"),
     ("INSECURE", "please", "must be on or off"),
     ("OPEN_ROOMS", "yes", "must be on or off"),
     ("OPEN_ROOM_TTL_S", "0", "must be a number of seconds of at least 1"),
@@ -239,6 +241,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert told == {
         "database_url": "",
         "migrate_database_url": "",
+        "database_pooled": False,
         "redis_url": "",
         "redis_prefix": "",
         "auth": "jwt",
@@ -426,7 +429,7 @@ def test_unknown_names_are_told_and_the_nearest_one_is_guessed() -> None:
             "MESSENGER_QQQ": "x",
             "messenger_auth": "off",
             "PATH": "/bin",
-            **dict.fromkeys(FOREIGN, "x"),
+            f"{FOREIGN}DATABASE_URL": "x",
         }
     )
     assert warnings == [
