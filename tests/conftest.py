@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from messenger.embedded import embedded_servers
+from tests.support.breakable import BreakableRedis
 from tests.support.database import Database, Servers
 from tests.support.node import Cluster
 
@@ -102,6 +103,15 @@ async def oracle(database: Database) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database.admin_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def redis() -> Iterator[BreakableRedis]:
+    """A running one of the test's own, to be broken."""
+    redis = BreakableRedis()
+    redis.start()
+    yield redis
+    redis.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from signal import SIGTERM
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -204,20 +204,29 @@ async def test_an_embedded_database_is_restored_into_a_fresh_daemon_with_a_newer
         await start_over(node, before)
 
 
+Script: TypeAlias = tuple[str, dict[str, str]]
+
+
+async def is_carried_over(database: Database, other: Database, folder: Path, backup: Script, restore: Script) -> None:
+    """What lives through the one script in a database is whole in the other after the other script; each has its variables."""
+    first, second = folder / "first", folder / "second"
+    second.mkdir()
+    settings = settings_of(database) | {"jwt_secret": SECRET, "data_dir": str(first)}
+    (save, at_first), (load, at_second) = backup, restore
+    at_both = {"BACKUP": str(folder / "backup")}
+    async with daemon(**settings) as node:
+        before = await live_through(node, save, MESSENGER_DATA_DIR=str(first), **at_both, **at_first)
+    await done(load, MESSENGER_DATA_DIR=str(second), **at_both, **at_second)
+    await comes_up(settings | {"database_url": other.app_url, "data_dir": str(second)}, before)
+
+
 async def test_a_database_of_ones_own_server_is_restored_into_an_empty_one(
     database: Database, empty_database: Database, clients: str, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    backup = {"BACKUP": str(tmp_path / "backup")}
-    settings = settings_of(database) | {"jwt_secret": SECRET, "data_dir": str(first)}
-    async with daemon(**settings) as node:
-        owner = variables_of(database.owner_url, clients)
-        before = await live_through(node, BACKUP, MESSENGER_DATA_DIR=str(first), **backup, **owner)
-    settings |= {"database_url": empty_database.app_url, "data_dir": str(second)}
-    second.mkdir()
     await migrate(empty_database.owner_url)
-    await done(RESTORE, MESSENGER_DATA_DIR=str(second), **backup, **variables_of(empty_database.owner_url, clients))
-    await comes_up(settings, before)
+    backup = BACKUP, variables_of(database.owner_url, clients)
+    restore = RESTORE, variables_of(empty_database.owner_url, clients)
+    await is_carried_over(database, empty_database, tmp_path, backup, restore)
 
 
 def in_compose(beginning: str, superuser: dict[str, str]) -> str:
@@ -236,20 +245,11 @@ def in_compose(beginning: str, superuser: dict[str, str]) -> str:
 async def test_in_compose_it_goes_through_the_containers(
     database: Database, empty_database: Database, clients: str, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    backup = {"BACKUP": str(tmp_path / "backup")}
-    settings = settings_of(database) | {"jwt_secret": SECRET, "data_dir": str(first)}
-    async with daemon(**settings) as node:
-        superuser = variables_of(database.admin_url, clients)
-        script = in_compose("# in compose: backup", superuser)
-        before = await live_through(node, script, MESSENGER_DATA_DIR=str(first), **backup, **superuser)
-    settings |= {"database_url": empty_database.app_url, "data_dir": str(second)}
-    second.mkdir()
-    superuser = variables_of(empty_database.admin_url, clients)
+    first, second = (variables_of(each.admin_url, clients) for each in (database, empty_database))
+    backup = in_compose("# in compose: backup", first), first
     owner = {"MESSENGER_MIGRATE_DATABASE_URL": empty_database.owner_url}
-    script = in_compose("# in compose: restore", superuser)
-    await done(script, MESSENGER_DATA_DIR=str(second), **backup, **superuser, **owner)
-    await comes_up(settings, before)
+    restore = in_compose("# in compose: restore", second), second | owner
+    await is_carried_over(database, empty_database, tmp_path, backup, restore)
 
 
 async def test_the_owner_reads_no_rows_without_the_option_and_is_told(

@@ -264,14 +264,6 @@ async def talk(phones: Iterable[Phone], conversation_id: str) -> None:
 
 
 @pytest.fixture
-def redis() -> Iterator[BreakableRedis]:
-    redis = BreakableRedis()
-    redis.start()
-    yield redis
-    redis.close()
-
-
-@pytest.fixture
 async def path(database: Database) -> AsyncIterator[Proxy]:
     """The way to the database."""
     async with proxied(of_postgres(database.admin_url)) as proxy:

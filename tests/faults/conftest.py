@@ -15,15 +15,6 @@ from tests.support.proxy import Proxy, proxied
 
 
 @pytest.fixture
-def redis() -> Iterator[BreakableRedis]:
-    """A running one of the test's own."""
-    redis = BreakableRedis()
-    redis.start()
-    yield redis
-    redis.close()
-
-
-@pytest.fixture
 async def cluster(redis: BreakableRedis, database: Database) -> AsyncIterator[Cluster]:
     """Nodes on a bus that may be broken."""
     async with AsyncExitStack() as stack:
