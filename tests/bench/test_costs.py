@@ -1,20 +1,20 @@
 """What an operation costs, as ratios to a small reference in the same run: no time is looked at, only CPU as the system counts it.
 
-The limits leave room for a noisy machine, and still are below what each of these cost before it was made cheap. What else
-runs on the machine only adds to a cost, so the lowest of up to three runs is held to its limit.
+The limits leave room for a noisy machine, and still are below what each of these cost before it was made cheap. Where a
+figure is over its limit, a neighbour may have been busy: it is measured twice more, and the middle one counts.
 """
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from statistics import median
 from typing import Any
 
 import pytest
 
 SCENARIOS = ("fanout", "pairs", "bulk", "idle", "connect", "history")
 PATIENCE_S = 300
-MOST_RUNS = 3
 
 
 class Run:
@@ -52,9 +52,9 @@ def first() -> Run:
 def hold(first: Run, figure: Callable[[Run], float], limit: float, *scenarios: str) -> None:
     """Hold a figure of these scenarios to its limit."""
     found = [figure(first)]
-    while min(found) >= limit and len(found) < MOST_RUNS:
-        found.append(figure(Run(*scenarios)))
-    assert min(found) < limit, found
+    if found[0] >= limit:
+        found += [figure(Run(*scenarios)) for _ in range(2)]
+    assert median(found) < limit, found
 
 
 @pytest.mark.parametrize("members", ["100", "1,000"])
